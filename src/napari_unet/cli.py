@@ -1,0 +1,335 @@
+"""The command line: a second skin over the core, in its own process. No Qt, no napari."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_unet.core.config import (
+    TRAIN_PRESETS,
+    WEIGHT_PRESETS,
+    InstanceConfig,
+    PredictConfig,
+    TrainConfig,
+)
+from napari_unet.core.errors import InputError
+from napari_unet.flags import add_flags, read_flags
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns 0, 2 for input that cannot be used, or 130 for Ctrl-C."""
+    parser = _make_parser()
+    given = parser.parse_args(arguments)
+    try:
+        result = given.command(given)
+    except InputError as error:
+        print(f"napari-unet: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    if isinstance(result, int):
+        return result
+    print(json.dumps(result) if given.json else _as_lines(result))
+    return 0
+
+
+def run_demo(given: argparse.Namespace) -> int:
+    """The main job on a sample, in a window or without a screen."""
+    from napari_unet.demo import run_demo
+
+    return run_demo(given.out, headless=given.headless)
+
+
+def run_weights(given: argparse.Namespace) -> dict[str, Any]:
+    """Weight maps of label files, as float32 TIFFs of the same stem."""
+    import tifffile
+
+    from napari_unet.core.annotation import weight_map
+    from napari_unet.core.files import expand, read_labels, write_atomically
+    from napari_unet.core.types import Sample
+
+    config = read_flags(WEIGHT_PRESETS[given.preset], given)
+    paths = expand(given.labels, "labels")
+    written = []
+    for path, target in zip(paths, _targets(paths, given.output), strict=True):
+        labels = read_labels(path)
+        weights = weight_map(Sample(image=labels[None], labels=labels, name=str(path)), config)
+        write_atomically(
+            target, lambda file, data=weights: tifffile.imwrite(file, data, compression="zlib")
+        )
+        _say(f"{target}: {weights.min():.3g} … {weights.max():.3g}")
+        written.append({"file": str(target), "max": float(weights.max())})
+    return {"written": written}
+
+
+def run_train(given: argparse.Namespace) -> dict[str, Any]:
+    """Train a model on pairs of images and labels."""
+    if given.start_from == "nuclei":
+        raise InputError(
+            "The start model 'nuclei' is not in this version: "
+            "use --start-from none or a model file."
+        )
+    samples = _read_samples(given.images, given.labels)
+    validation = []
+    if given.val_images or given.val_labels:
+        validation = _read_samples(given.val_images or [], given.val_labels or [])
+    config = read_flags(TRAIN_PRESETS[given.preset], given)
+    if given.minutes is not None:
+        config = dataclasses.replace(config, minutes=given.minutes, steps=None)
+
+    from napari_unet.core.training import train
+
+    work = train(
+        samples,
+        config,
+        architecture=given.architecture,
+        preset=given.preset,
+        start_from=None if given.start_from == "none" else given.start_from,
+        validation=validation,
+        output=given.output,
+    )
+    model = _watch(work)
+    return {
+        "model": str(given.output),
+        "scores": model.card.scores,
+        "threshold": model.card.instances.threshold,
+        "training": {k: v for k, v in model.card.training.items() if k != "config"},
+    }
+
+
+def run_predict(given: argparse.Namespace) -> dict[str, Any]:
+    """Label images with a model."""
+    from napari_unet.core.card import read_card
+    from napari_unet.core.files import expand, read_image, write_atomically, write_labels
+
+    if str(given.model) == "nuclei":
+        raise InputError("The model 'nuclei' is not in this version: name a model file.")
+    card = read_card(given.model)
+    paths = expand(given.images)
+    targets = _targets(paths, given.output)
+    config = read_flags(PredictConfig(instances=card.instances), given)
+
+    import tifffile
+
+    from napari_unet.core.checkpoint import load_model
+    from napari_unet.core.events import exhaust
+    from napari_unet.core.prediction import predict
+
+    model = load_model(given.model, config.device)
+    written = []
+    for path, target in zip(paths, targets, strict=True):
+        prediction = exhaust(predict(model, read_image(path), config, name=str(path)))
+        write_labels(target, prediction.labels)
+        if given.probabilities and prediction.probabilities is not None:
+            write_atomically(
+                target.with_name(f"{target.stem}_probabilities.tif"),
+                lambda file, data=prediction.probabilities: tifffile.imwrite(
+                    file, data, compression="zlib", metadata={"axes": "CYX"}
+                ),
+            )
+        cells = len(prediction.scores)
+        _say(f"{target}: {cells} cells")
+        written.append({"file": str(target), "cells": cells})
+    return {"written": written}
+
+
+def run_evaluate(given: argparse.Namespace) -> dict[str, Any]:
+    """Score predicted labels against true ones of the same stem."""
+    import numpy as np
+
+    from napari_unet.core.annotation import supervision
+    from napari_unet.core.files import expand, pair_by_stem, read_labels
+    from napari_unet.core.metrics import evaluate
+
+    pairs = pair_by_stem(expand(given.truth, "truth"), expand(given.prediction, "predictions"))
+    truth = [read_labels(path) for path, _ in pairs]
+    predicted = [read_labels(path) for _, path in pairs]
+    known = [supervision(labels) for labels in truth]
+    return evaluate([np.maximum(labels, 0) for labels in truth], predicted, known)
+
+
+def run_info(given: argparse.Namespace) -> dict[str, Any]:
+    """The device and why, and the versions; or the card of a model."""
+    from napari_unet.core.card import read_card
+    from napari_unet.core.config import to_dict
+
+    if given.model is not None:
+        return to_dict(read_card(given.model))
+
+    import platform
+
+    import numba
+    import numpy
+    import scipy
+    import torch
+
+    import napari_unet
+    from napari_unet.core.device import resolve_device
+
+    return {
+        **dataclasses.asdict(resolve_device()),
+        "versions": {
+            "napari-unet-cells": napari_unet.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+            "scipy": scipy.__version__,
+            "numba": numba.__version__,
+        },
+    }
+
+
+def _read_samples(images: list[str], labels: list[str]) -> list[Any]:
+    from napari_unet.core.files import expand, pair_by_stem, read_image, read_labels
+    from napari_unet.core.types import Sample
+
+    samples = []
+    for image, label in pair_by_stem(expand(images), expand(labels, "labels")):
+        sample = Sample(read_image(image), read_labels(label), name=str(image))
+        if sample.image.shape[1:] != sample.labels.shape:
+            raise InputError(
+                f"{image} is {_size(sample.image.shape[1:])} px but its labels {label} are "
+                f"{_size(sample.labels.shape)} px: they must be of the same size."
+            )
+        if samples and len(sample.image) != len(samples[0].image):
+            raise InputError(
+                f"{image} has {len(sample.image)} channels but {samples[0].name} has "
+                f"{len(samples[0].image)}: train on images of one kind."
+            )
+        samples.append(sample)
+    return samples
+
+
+def _watch(work: Any) -> Any:
+    """Run a training, telling of its events on stderr; Ctrl-C stops and saves."""
+    from napari_unet.core.events import exhaust
+
+    try:
+        return exhaust(work, _tell)
+    except KeyboardInterrupt:
+        work.close()
+        _say("Stopped: the best state so far is saved.")
+        raise
+
+
+def _tell(event: Any) -> None:
+    from napari_unet.core.types import Prepared, Stepped, Validated, Warned
+
+    match event:
+        case Prepared():
+            held_out = f", held out {event.held_out}" if event.held_out else ""
+            _say(
+                f"{event.cells} cells in {event.images} images{held_out} · "
+                f"{event.parameters / 1e6:.2f} M parameters · {event.device}, {event.precision}"
+            )
+        case Stepped(step=step) if step == 1 or step % 20 == 0:
+            _say(
+                f"step {step} · {event.fraction:.0%} · {event.remaining:.0f} s left · "
+                f"loss {event.loss:.4f} · {event.images_per_second:.1f} images/s"
+            )
+        case Validated():
+            _say(
+                f"step {event.step} · held out: loss {event.loss:.4f} · IoU {event.iou:.3f} · "
+                f"F1 {event.f1:.3f} · AP50 {event.ap50:.3f}{' · best' if event.best else ''}"
+            )
+        case Warned():
+            _say(event.message)
+
+
+def _targets(paths: list[Path], folder: Path) -> list[Path]:
+    """`<stem>.tif` in the folder for each path, refusing what would be written over."""
+    folder.mkdir(parents=True, exist_ok=True)
+    targets = [
+        folder / f"{path.name.removesuffix(path.suffix).removesuffix('.ome')}.tif" for path in paths
+    ]
+    for path, target in zip(paths, targets, strict=True):
+        if targets.count(target) > 1:
+            raise InputError(
+                f"Two files are called {target.stem!r}, such as {path}: "
+                "write them into different folders."
+            )
+        if target.exists() and target.samefile(path):
+            raise InputError(f"{target} would be written over: choose another output folder.")
+    return targets
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _as_lines(result: dict[str, Any], indent: str = "") -> str:
+    lines = []
+    for key, value in result.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}:", _as_lines(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            lines += [f"{indent}{key}: {len(value)} files"]
+        else:
+            lines.append(f"{indent}{key}: {f'{value:.4f}' if isinstance(value, float) else value}")
+    return "\n".join(line for line in lines if line)
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="napari-unet", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, function: Any) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        command.set_defaults(command=function)
+        command.add_argument("--json", action="store_true", help="the result as JSON on stdout")
+        return command
+
+    demo = add("demo", run_demo)
+    demo.add_argument("--headless", action="store_true", help="no window: leave files in DIR")
+    demo.add_argument("--out", type=Path, default=Path("demo-output"), metavar="DIR")
+
+    weights = add("weights", run_weights)
+    weights.add_argument("labels", nargs="+", metavar="LABELS", help="files, folders or patterns")
+    weights.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    weights.add_argument("--preset", choices=list(WEIGHT_PRESETS), default="paper-2015")
+    add_flags(weights, type(WEIGHT_PRESETS["paper-2015"]))
+
+    train = add("train", run_train)
+    train.add_argument("--images", nargs="+", required=True, metavar="PATH")
+    train.add_argument("--labels", nargs="+", required=True, metavar="PATH")
+    train.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL")
+    train.add_argument("--architecture", default="unet")
+    train.add_argument("--preset", choices=list(TRAIN_PRESETS), default="default")
+    train.add_argument("--start-from", default="none", metavar="none|nuclei|MODEL")
+    train.add_argument("--val-images", nargs="+", metavar="PATH")
+    train.add_argument("--val-labels", nargs="+", metavar="PATH")
+    budget = train.add_mutually_exclusive_group()
+    budget.add_argument("--steps", type=int, default=argparse.SUPPRESS, metavar="N")
+    budget.add_argument("--minutes", type=float, default=None, metavar="M")
+    add_flags(train, TrainConfig)
+
+    predict = add("predict", run_predict)
+    predict.add_argument("model", type=Path, metavar="MODEL")
+    predict.add_argument("images", nargs="+", metavar="IMAGES")
+    predict.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    predict.add_argument(
+        "--probabilities", action="store_true", help="also <stem>_probabilities.tif"
+    )
+    add_flags(predict, PredictConfig)
+    add_flags(predict, InstanceConfig)
+
+    evaluate = add("evaluate", run_evaluate)
+    evaluate.add_argument("--truth", nargs="+", required=True, metavar="PATH")
+    evaluate.add_argument("--prediction", nargs="+", required=True, metavar="PATH")
+
+    info = add("info", run_info)
+    info.add_argument("model", nargs="?", type=Path, metavar="MODEL")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

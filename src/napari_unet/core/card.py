@@ -1,0 +1,103 @@
+"""What a model file says about itself. Reads no weights and needs no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_unet.core.config import InstanceConfig, NormalizeConfig, from_dict, to_dict
+from napari_unet.core.errors import InputError
+
+FORMAT = "napari-unet"
+VERSION = 1
+_LARGEST_HEADER = 100_000_000  # bytes; safetensors' own limit
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything but the weights.
+
+    Attributes
+    ----------
+    architecture : str
+        Name in the registry of models.
+    config : dict
+        The architecture's own config.
+    channels : int
+        Of the images it was trained on.
+    classes : tuple of str
+        Names of the K cell classes, without the background.
+    normalize, instances
+        How images go in and cells come out.
+    training : dict
+        Provenance: images, cells, steps, seconds, seed, device, versions, config.
+    scores : dict
+        On the held-out part: step, loss, iou, f1, ap50; empty where nothing was held out.
+    """
+
+    architecture: str
+    config: dict[str, Any]
+    channels: int
+    classes: tuple[str, ...] = ("cell",)
+    normalize: NormalizeConfig = NormalizeConfig()
+    instances: InstanceConfig = InstanceConfig()
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    def to_header(self) -> dict[str, str]:
+        """As safetensors keeps it: text to text."""
+        return {
+            "format": FORMAT,
+            "version": str(VERSION),
+            "card": json.dumps(to_dict(self)),
+        }
+
+
+def read_card(path: Path | str) -> ModelCard:
+    """Read the card of a model file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not a model of ours, damaged, or from a newer version.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > _LARGEST_HEADER:
+                raise ValueError("not a safetensors header")
+            header = json.loads(file.read(length))
+    except FileNotFoundError:
+        raise InputError(f"There is no model file {path}.") from None
+    except OSError as error:
+        raise InputError(f"The model file {path} cannot be read: {error.strerror}.") from error
+    except (struct.error, ValueError) as error:
+        raise InputError(
+            f"{path} is not a model of napari-unet: choose a file that `napari-unet train` wrote."
+        ) from error
+    return _parse(header.get("__metadata__", {}) if isinstance(header, dict) else {}, path)
+
+
+def _parse(metadata: dict[str, str], path: Path) -> ModelCard:
+    if metadata.get("format") != FORMAT:
+        raise InputError(
+            f"{path} holds weights, but not of a napari-unet model: "
+            "choose a file that `napari-unet train` wrote."
+        )
+    if int(metadata.get("version", 0)) > VERSION:
+        raise InputError(f"{path} was written by a newer napari-unet: update this one to use it.")
+    try:
+        values = json.loads(metadata["card"])
+        known = {item.name for item in dataclasses.fields(ModelCard)}
+        values = {key: value for key, value in values.items() if key in known}
+        values["normalize"] = from_dict(NormalizeConfig, values["normalize"])
+        values["instances"] = from_dict(InstanceConfig, values["instances"])
+        values["classes"] = tuple(values["classes"])
+        return ModelCard(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"The card of the model file {path} is damaged ({error}).") from error

@@ -1,0 +1,60 @@
+"""One self-describing file a model: safetensors with the card in its header. No pickle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+from safetensors.torch import load_file, save_file
+
+from napari_unet.core.card import ModelCard, read_card
+from napari_unet.core.config import from_dict
+from napari_unet.core.device import resolve_device
+from napari_unet.core.errors import InputError
+from napari_unet.core.files import write_atomically
+from napari_unet.core.models import find_model
+from napari_unet.core.models.base import Segmenter
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained segmenter and its card."""
+
+    segmenter: Segmenter
+    card: ModelCard
+
+
+def save_model(model: Model, path: Path | str) -> None:
+    """Write the model whole or not at all: an interrupted save leaves the old file."""
+    weights = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in model.segmenter.net.state_dict().items()
+    }
+    write_atomically(Path(path), lambda file: save_file(weights, file, model.card.to_header()))
+
+
+def load_model(path: Path | str, device: str = "auto") -> Model:
+    """Read a model file.
+
+    Parameters
+    ----------
+    path : path
+    device : {"auto", "cpu", "cuda", "mps"}
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or not a model of ours.
+    """
+    card = read_card(path)
+    family = find_model(card.architecture)
+    try:
+        segmenter = family(from_dict(family.config_type, card.config))
+        segmenter.net.load_state_dict(load_file(path))
+    except (safetensors.SafetensorError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"The weights in {path} are damaged or not those of its card: train or copy it anew."
+        ) from error
+    segmenter.net.eval().to(resolve_device(device).device)
+    return Model(segmenter, card)

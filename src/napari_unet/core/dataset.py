@@ -1,0 +1,176 @@
+"""Tiles drawn from annotated area, and the part of it that is held out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_unet.core.annotation import supervision
+from napari_unet.core.augment import change_grey_values, draw_grid, resample
+from napari_unet.core.config import AugmentConfig, NormalizeConfig, WeightConfig
+from napari_unet.core.models.base import Batch, Segmenter
+from napari_unet.core.normalize import normalize
+from napari_unet.core.types import Sample
+
+_ANCHORS = 4096  # places a sample offers as tile centres
+_BLOCKS = 8  # a lone image is split into at least this many blocks to hold some of them out
+_SMALLEST_BLOCK = 64  # px
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One image ready to be sampled: on the training device, with places to look at."""
+
+    image: Tensor
+    target: Tensor
+    anchors: NDArray[np.int64]
+
+
+class TileSampler:
+    """Draws batches of augmented tiles around annotated pixels, half of them around cells.
+
+    Unsaid pixels are never a tile's centre and weigh nothing in it. Images are drawn with a
+    probability that grows with the square root of what is annotated in them, so that neither a
+    large nor a sparsely painted image is all that the network sees.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        segmenter: Segmenter,
+        weights: WeightConfig,
+        normalization: NormalizeConfig,
+        device: str,
+        seed: int,
+    ) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._random = torch.Generator().manual_seed(seed)
+        self._margin = segmenter.train_margin
+        self._sources = []
+        areas = []
+        for sample, target in zip(samples, segmenter.targets(samples, weights), strict=True):
+            image = torch.from_numpy(normalize(sample.image, normalization, sample.name))
+            maps = torch.from_numpy(np.stack([target.index.astype(np.float32), target.weight]))
+            known = target.weight > 0
+            anchors = self._draw_anchors(known, known & (sample.labels > 0))
+            self._sources.append(_Source(image.to(device), maps.to(device), anchors))
+            areas.append(np.count_nonzero(known))
+        mass = np.sqrt(areas)
+        self._mass = mass / mass.sum()
+
+    def _draw_anchors(
+        self, known: NDArray[np.bool_], cells: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        halves = [np.flatnonzero(mask) for mask in (known, cells)]
+        drawn = [self._rng.choice(half, _ANCHORS // 2) for half in halves if len(half)]
+        return np.stack(np.unravel_index(np.concatenate(drawn), known.shape), axis=1)
+
+    def draw(self, count: int, tile: int, augmentation: AugmentConfig) -> Batch:
+        """Draw a batch of `count` tiles with an edge of `tile` pixels."""
+        tiles = [self._draw_tile(tile, augmentation) for _ in range(count)]
+        image, index, weight = (torch.stack(maps) for maps in zip(*tiles, strict=True))
+        return Batch(image.contiguous(memory_format=torch.channels_last), index, weight)
+
+    def _draw_tile(self, tile: int, augmentation: AugmentConfig) -> tuple[Tensor, Tensor, Tensor]:
+        source = self._sources[self._rng.choice(len(self._sources), p=self._mass)]
+        anchor = source.anchors[self._rng.integers(len(source.anchors))]
+        center = anchor + self._rng.uniform(-tile / 4, tile / 4, 2)
+        for axis, length in enumerate(source.image.shape[1:]):
+            # as little mirrored surroundings as the image's size allows
+            half = min(tile, length) / 2
+            center[axis] = np.clip(center[axis], half, length - half)
+        size = tile + 2 * self._margin
+        grid = draw_grid(size, (center[0], center[1]), augmentation, self._random)
+        image = resample(source.image, grid, "bilinear")
+        image = change_grey_values(image, augmentation, self._random)
+        inner = slice(self._margin, size - self._margin)
+        index, weight = resample(source.target, grid[inner, inner], "nearest")
+        return image, index.long(), weight
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples to fit and samples to judge by; `words` says how they were parted."""
+
+    train: list[Sample]
+    held_out: list[Sample]
+    words: str
+
+
+def split_samples(samples: Sequence[Sample], fraction: float, seed: int) -> Split:
+    """Hold out whole images, or, of too few of them, blocks of the annotated area.
+
+    What is held out is never seen in training: of a whole image nothing, of a block no pixel
+    carries loss. Without two cells on each side nothing is held out.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    fraction : float
+        Of the images or blocks, 0 for none.
+    seed : int
+    """
+    rng = np.random.default_rng(seed)
+    count = round(fraction * len(samples))
+    if count >= 1:
+        chosen = set(rng.choice(len(samples), count, replace=False).tolist())
+        train = [sample for i, sample in enumerate(samples) if i not in chosen]
+        held_out = [sample for i, sample in enumerate(samples) if i in chosen]
+        words = f"{count} of {len(samples)} images"
+    elif fraction > 0:
+        train, held_out, words = _hold_out_blocks(samples, fraction, rng)
+    else:
+        return Split(list(samples), [], "")
+    if min(_count_cells(train), _count_cells(held_out)) < 2:
+        return Split(list(samples), [], "")
+    return Split(train, held_out, words)
+
+
+def _hold_out_blocks(
+    samples: Sequence[Sample], fraction: float, rng: np.random.Generator
+) -> tuple[list[Sample], list[Sample], str]:
+    train, held_out = [], []
+    chosen_count = total = 0
+    for sample in samples:
+        known = supervision(sample.labels, sample.complete)
+        blocks = _cut_blocks(known)
+        with_paint = [i for i in range(1, blocks.max() + 1) if known[blocks == i].any()]
+        count = max(1, round(fraction * len(with_paint))) if len(with_paint) > 1 else 0
+        chosen = rng.choice(with_paint, count, replace=False) if count else np.empty(0, int)
+        judged = np.isin(blocks, chosen)
+        train.append(_restrict(sample, known & ~judged))
+        if count:
+            held_out.append(_restrict(sample, known & judged))
+        chosen_count += count
+        total += len(with_paint)
+    return train, held_out, f"{chosen_count} of {total} regions"
+
+
+def _cut_blocks(known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Number blocks of about equal size 1 … n over the bounding box of what is known, 0 outside."""
+    blocks = np.zeros(known.shape, np.int64)
+    rows, columns = np.flatnonzero(known.any(1)), np.flatnonzero(known.any(0))
+    if not len(rows):
+        return blocks
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    height, width = blocks[box].shape
+    edge = max(_SMALLEST_BLOCK, int(np.sqrt(height * width / _BLOCKS)))
+    parts = [np.arange(n) * max(1, n // edge) // n for n in (height, width)]
+    blocks[box] = 1 + parts[0][:, None] * (parts[1][-1] + 1) + parts[1][None, :]
+    return blocks
+
+
+def _restrict(sample: Sample, known: NDArray[np.bool_]) -> Sample:
+    """The same sample with only `known` said; elsewhere a cell is as unsaid as the rest."""
+    labels = np.where(known, np.where(sample.labels > 0, sample.labels, -1), 0)
+    return dataclasses.replace(sample, labels=labels.astype(np.int32), complete=known)
+
+
+def _count_cells(samples: Sequence[Sample]) -> int:
+    return sum(len(np.unique(sample.labels[sample.labels > 0])) for sample in samples)

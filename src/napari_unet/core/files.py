@@ -1,0 +1,276 @@
+"""Files on disk: which ones are meant, which belong together, and labels in and out."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.pixels import read_image, read_plane
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "expand",
+    "pair_by_stem",
+    "read_image",
+    "read_labels",
+    "write_atomically",
+    "write_labels",
+]
+
+IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".lsm"})
+
+# What labelling tools put behind the image's name.
+_LABEL_ENDING = re.compile(r"[_-](cp_)?(masks?|labels?|instances)$", re.IGNORECASE)
+
+
+def expand(paths: str | Path | Iterable[str | Path], what: str = "images") -> list[Path]:
+    """The files that are meant by files, folders and glob patterns.
+
+    Parameters
+    ----------
+    paths : one or several of: a file, a folder, a glob pattern (`**` crosses folders)
+        A folder stands for the image files directly in it. Hidden files are left out.
+    what : str
+        What is looked for, for the message: "images", "labels".
+
+    Returns
+    -------
+    list of Path
+        Each file once, in the order of `paths`; within a folder or pattern in natural order
+        (cell2 before cell10).
+
+    Raises
+    ------
+    InputError
+        A path does not exist, or a folder or pattern holds no image.
+    """
+    entries = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not entries:
+        raise InputError(f"No {what} were given; name a file, a folder or a pattern.")
+    found: dict[Path, None] = {}
+    for entry in entries:
+        found.update(dict.fromkeys(_expand_one(Path(entry).expanduser(), what)))
+    return list(found)
+
+
+def _expand_one(path: Path, what: str) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        inside = _images(path.iterdir())
+        if not inside:
+            endings = " ".join(sorted(IMAGE_SUFFIXES))
+            raise InputError(
+                f"No {what} are in the folder “{path}”; it should hold files that end in {endings}."
+            )
+        return inside
+    if glob.has_magic(str(path)):
+        inside = _images(Path(match) for match in glob.iglob(str(path), recursive=True))
+        if not inside:
+            raise InputError(f"No {what} match “{path}”; check the folder and the pattern.")
+        return inside
+    raise InputError(f"“{path}” does not exist; check the path to the {what}.")
+
+
+def _images(paths: Iterable[Path]) -> list[Path]:
+    kept = (
+        path
+        for path in paths
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+    return sorted(kept, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key in which digits count as numbers."""
+    pieces = filter(None, re.split(r"([0-9]+)", str(path).lower()))
+    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces]
+
+
+def _stem(path: Path) -> str:
+    """The file name without its ending, `.ome.tif` being one ending."""
+    stem = path.stem
+    return stem[:-4] if stem.lower().endswith(".ome") else stem
+
+
+def pair_by_stem(images: Sequence[Path], labels: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Put each image together with the labels of the same file name.
+
+    The endings may differ (`a.ome.tif` and `a.png`), and the labels may carry what tools add:
+    `a_masks.tif`, `a_cp_masks.png`, `a_labels.tif`, `a-mask.png`.
+
+    Returns
+    -------
+    list of (image, labels) paths
+        In the order of `images`.
+
+    Raises
+    ------
+    InputError
+        A file has no partner or more than one; the sentence names the files on each side.
+    """
+    image_of = {_stem(path): path for path in images}
+    _refuse_doubles([_stem(path) for path in images], "images")
+    exact = [_stem(path) for path in labels]
+    stems = [stem if stem in image_of else _LABEL_ENDING.sub("", stem) for stem in exact]
+    _refuse_doubles(stems, "labels")
+    labels_of = dict(zip(stems, labels, strict=True))
+    bare = [path for stem, path in image_of.items() if stem not in labels_of]
+    stray = [path for stem, path in labels_of.items() if stem not in image_of]
+    complaints = [_without_partner(bare, "no labels"), _without_partner(stray, "no image")]
+    if any(complaints):
+        raise InputError(
+            f"{' and '.join(filter(None, complaints))}; "
+            "give an image and its labels the same file name, or leave the file out."
+        )
+    return [(path, labels_of[stem]) for stem, path in image_of.items()]
+
+
+def _refuse_doubles(stems: Sequence[str], what: str) -> None:
+    double = [stem for stem, count in Counter(stems).items() if count > 1]
+    if double:
+        raise InputError(
+            f"Several {what} have the name “{double[0]}”, so that it is open which one is meant; "
+            "leave one of them out."
+        )
+
+
+def _without_partner(paths: Sequence[Path], missing: str) -> str:
+    if not paths:
+        return ""
+    names = ", ".join(f"“{path.name}”" for path in paths[:3])
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return f"{names}{more} {'has' if len(paths) == 1 else 'have'} {missing}"
+
+
+def read_labels(path: str | Path) -> NDArray[np.int32]:
+    """Read a label image: > 0 a cell instance, −1 background said, 0 not said.
+
+    Parameters
+    ----------
+    path : str or Path
+        A TIFF, PNG or BMP of one plane with whole numbers. In a palette PNG the index counts.
+
+    Returns
+    -------
+    (H, W) int32 array
+        The values as they stand in the file; a black-and-white mask becomes 0 and 1.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is a colour image or a stack, or holds fractions, numbers
+        below −1 or numbers beyond int32.
+    """
+    plane = read_plane(path)
+    if plane.dtype.kind == "f":
+        if not np.isfinite(plane).all() or (plane != np.round(plane)).any():
+            raise InputError(
+                f"“{path}” holds fractions or NaN, so that it is no label image; "
+                "labels are whole numbers, one for each cell."
+            )
+    elif plane.dtype.kind not in "iub":
+        raise InputError(f"“{path}” holds {plane.dtype} values; labels are whole numbers.")
+    low, high = (plane.min(), plane.max()) if plane.size else (0, 0)
+    if low < -1:
+        raise InputError(
+            f"“{path}” holds the label {int(low)}; only −1 (background), 0 and positive labels "
+            "have a meaning."
+        )
+    if high > np.iinfo(np.int32).max:
+        raise InputError(
+            f"“{path}” holds the label {int(high)}, which is beyond 2147483647; relabel the cells."
+        )
+    return plane.astype(np.int32)
+
+
+def write_labels(path: str | Path, labels: NDArray[Any]) -> None:
+    """Write labels as a TIFF, deflate compressed, all or nothing.
+
+    uint16 where all labels fit (0 … 65535), which every tool reads; else int32, as for the −1
+    of background that is said.
+
+    Parameters
+    ----------
+    path : str or Path
+        Should end in .tif or .tiff. Missing folders are made.
+    labels : (H, W) array of integers from −1 to 2147483647
+        Or a stack of planes, (Z, H, W) or (T, Z, H, W).
+
+    Raises
+    ------
+    InputError
+        `labels` are no planes of such integers, or the file cannot be written.
+    """
+    labels = np.asarray(labels)
+    if not 2 <= labels.ndim <= 4 or labels.dtype.kind not in "iub":
+        raise InputError(
+            f"Labels of shape {labels.shape} and type {labels.dtype} cannot be written to "
+            f"“{path}”; planes of whole numbers are needed."
+        )
+    low, high = (labels.min(), labels.max()) if labels.size else (0, 0)
+    if low < -1 or high > np.iinfo(np.int32).max:
+        raise InputError(
+            f"Labels from {low} to {high} cannot be written to “{path}”; "
+            "they must lie between −1 and 2147483647."
+        )
+    fits = low >= 0 and high <= np.iinfo(np.uint16).max
+    values = labels.astype(np.uint16 if fits else np.int32)
+    axes = "TZYX"[-labels.ndim :]
+
+    def write(target: Path) -> None:
+        tifffile.imwrite(
+            target,
+            values,
+            photometric="minisblack",
+            compression="zlib",
+            metadata={"axes": axes},
+        )
+
+    write_atomically(path, write)
+
+
+def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make a file, which then takes the place of `path` in one step.
+
+    Whatever happens meanwhile, at `path` there is the whole old file or the whole new one.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the file is to be. Missing folders are made.
+    write : callable
+        Gets the path to write to: same folder, same ending.
+
+    Raises
+    ------
+    InputError
+        The disk refuses (no right to write, disk full, a folder in the way).
+    """
+    path = Path(path)
+    partial = path.with_name(f".{uuid.uuid4().hex[:12]}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(partial)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"“{path}” cannot be written ({reason}); choose another place or make room."
+        ) from error

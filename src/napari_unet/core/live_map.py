@@ -1,0 +1,248 @@
+"""The weight map of an image that is being painted on: exact, and updated by the stroke."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet.core.annotation import class_index, supervision
+from napari_unet.core.border_weights import (
+    border_term,
+    class_weight_values,
+    cut_ridge,
+    nearest_two,
+    update,
+)
+from napari_unet.core.config import WeightConfig
+from napari_unet.core.types import Region
+
+DRIFT = 0.02
+"""Class weights that moved by more than this fraction are worth a map of their own."""
+
+WIDEST_GAP = 20
+"""In pixels: cells further apart than this do not meet, the distance is no gap between them."""
+
+_TILE = 128
+_LOOKS = 24
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A map in figures: largest weight, share of pixels above 1, number of cells that touch."""
+
+    largest: float
+    above_one: float
+    touching: int
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """How wide the gaps between neighbouring cells are, in pixels: from 10 to 90 % of them."""
+
+    narrow: float
+    wide: float
+    sigma: float
+    """The σ with which the middle of a typical gap weighs about 0.6·w0."""
+
+
+class LiveMap:
+    """The weight map of one plane, kept up to date while it is painted on.
+
+    Parameters
+    ----------
+    labels : (H, W) integer array
+        > 0 a cell instance, -1 background said, 0 not said.
+    complete : (H, W) bool array, optional
+        Where everything that is a cell is painted.
+    classes : mapping of label to class
+    config : WeightConfig
+    threads : int
+        For the border term.
+
+    Attributes
+    ----------
+    shown : (H, W) float32 array
+        Border term plus class weight, 0 where nothing is said. It may be replaced by another
+        array with the same content, such as the data of a layer.
+    drifted : bool
+        Strokes moved the class weights by more than `DRIFT`, or changed what is said elsewhere:
+        time for a new map.
+
+    Until it has drifted, `shown` is that of `annotation.weight_map` for the labels now, but for
+    the class weights, which are those of when it was made.
+    """
+
+    def __init__(
+        self,
+        labels: NDArray[Any],
+        complete: NDArray[np.bool_] | None,
+        classes: Mapping[int, int],
+        config: WeightConfig,
+        threads: int = 1,
+    ) -> None:
+        self.config = config
+        self.drifted = False
+        self._term = border_term(labels, config, threads=threads)
+        self._index = class_index(labels, classes, config)
+        self._known = supervision(labels, complete)
+        self._background = labels == -1
+        self._backgrounds = int(np.count_nonzero(self._background))
+        self._complete = complete is not None
+        classes_n = max(1, *classes.values(), 1)
+        self._counts = np.bincount(self._index[self._known], minlength=classes_n + 1)
+        self._weights = class_weight_values(self._counts, config.class_weights)
+        self.shown = self._compose((slice(None), slice(None)))
+
+    def paint(
+        self,
+        labels: NDArray[Any],
+        region: Region,
+        complete: NDArray[np.bool_] | None,
+        classes: Mapping[int, int],
+    ) -> Region:
+        """Bring the map up to date after the labels changed inside `region`.
+
+        Parameters
+        ----------
+        labels : (H, W) integer array
+            The labels now.
+        region : (rows, columns) slices
+            The box that changed.
+        complete, classes
+            As given before, but for the classes of cells inside `region`.
+
+        Returns
+        -------
+        (rows, columns) slices
+            The box of `shown` that was computed anew.
+        """
+        grown = update(self._term, labels, region, self.config)
+        # a pixel's neighbours decide whether it is ridge
+        box = _grow(region, 1, labels.shape)
+        around = _grow(box, 1, labels.shape)
+        inside = _relative(box, around)
+        crop = labels[around]
+        present = {label: classes[label] for label in np.unique(crop).tolist() if label in classes}
+        index = class_index(crop, present, self.config)[inside]
+        self._recount(box, index, self._supervise(crop[inside], box, complete))
+        changed = _join(grown, box)
+        self.shown[changed] = self._compose(changed)
+        return changed
+
+    def measure(self, labels: NDArray[Any]) -> Figures:
+        """Put the map in figures; `labels` as they are now."""
+        touching = np.unique(labels[cut_ridge(labels)])
+        return Figures(
+            largest=float(self.shown.max(initial=0.0)),
+            above_one=float(np.count_nonzero(self.shown > 1)) / max(1, self.shown.size),
+            touching=int(np.count_nonzero(touching > 0)),
+        )
+
+    def _compose(self, box: Region) -> NDArray[np.float32]:
+        weights = self._weights[self._index[box]]
+        weights += self._term[box]
+        weights *= self._known[box]
+        return weights
+
+    def _supervise(
+        self, labels: NDArray[Any], box: Region, complete: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_]:
+        """Where something is said in `box`; a first -1 changes that in all of the frame."""
+        had_background = self._backgrounds > 0
+        self._backgrounds -= int(np.count_nonzero(self._background[box]))
+        self._background[box] = labels == -1
+        self._backgrounds += int(np.count_nonzero(self._background[box]))
+        has_background = self._backgrounds > 0
+        self.drifted |= (complete is not None) != self._complete
+        if complete is not None:
+            return supervision(labels, complete[box])
+        self.drifted |= has_background != had_background
+        if not has_background:
+            return np.ones(labels.shape, dtype=np.bool_)
+        return supervision(labels, np.zeros(labels.shape, dtype=np.bool_))
+
+    def _recount(self, box: Region, index: NDArray[np.uint8], known: NDArray[np.bool_]) -> None:
+        """Put in what is in `box` now, and see whether the class weights moved."""
+        before = self._index[box][self._known[box]]
+        after = index[known]
+        largest = max(before.max(initial=0), after.max(initial=0))
+        if largest >= self._counts.size:  # a class that was not there: it has no weight yet
+            self.drifted = True
+            self._counts.resize(largest + 1, refcheck=False)
+            self._weights = np.append(
+                self._weights, np.ones(self._counts.size - self._weights.size, np.float32)
+            )
+        size = self._counts.size
+        self._counts += np.bincount(after, minlength=size) - np.bincount(before, minlength=size)
+        self._index[box] = index
+        self._known[box] = known
+        now = class_weight_values(self._counts, self.config.class_weights)
+        self.drifted |= bool(np.any(np.abs(now - self._weights) > DRIFT * self._weights))
+
+
+def measure_gaps(labels: NDArray[Any]) -> Gaps | None:
+    """Measure how wide the gaps between neighbouring cells are.
+
+    Parameters
+    ----------
+    labels : (H, W) integer array
+
+    Returns
+    -------
+    Gaps or None
+        None where no two cells are less than `WIDEST_GAP` pixels apart without touching. A gap
+        is measured where it is narrowest, in background pixels from rim to rim; of a large
+        image a few parts, spread over it, are looked at.
+    """
+    tiles = [
+        _grow((slice(top, top + _TILE), slice(left, left + _TILE)), 0, labels.shape)
+        for top in range(0, labels.shape[0], _TILE)
+        for left in range(0, labels.shape[1], _TILE)
+    ]
+    painted = [tile for tile in tiles if labels[tile].max(initial=0) > 0]
+    step = -(-len(painted) // _LOOKS) or 1
+    found = [_narrowest(labels, tile) for tile in painted[::step]]
+    widths = np.concatenate([np.empty(0, np.float32), *found])
+    if not widths.size:
+        return None
+    narrow, middle, wide = np.percentile(widths, (10, 50, 90))
+    return Gaps(float(narrow), float(wide), float(max(1, round(middle + 1))))
+
+
+def _narrowest(labels: NDArray[Any], tile: Region) -> NDArray[np.float32]:
+    """Widths of the gaps at their narrowest inside `tile`; what lies further does not count."""
+    around = _grow(tile, WIDEST_GAP + 2, labels.shape)
+    crop = labels[around]
+    first, second = nearest_two(crop)
+    widths = np.where(crop > 0, np.inf, first + second - 1)
+    narrowest = widths <= ndimage.minimum_filter(widths, 3)
+    inside = _relative(tile, around)
+    found: NDArray[np.float32] = widths[inside][narrowest[inside] & (widths[inside] <= WIDEST_GAP)]
+    return found
+
+
+def _grow(region: Region, by: int, shape: tuple[int, ...]) -> Region:
+    rows, cols = (
+        slice(max(0, part.start - by), min(size, part.stop + by))
+        for part, size in zip(region, shape, strict=True)
+    )
+    return rows, cols
+
+
+def _join(one: Region, other: Region) -> Region:
+    rows, cols = (
+        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
+    )
+    return rows, cols
+
+
+def _relative(inner: Region, outer: Region) -> Region:
+    rows, cols = (
+        slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True)
+    )
+    return rows, cols

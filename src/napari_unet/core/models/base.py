@@ -1,0 +1,123 @@
+"""What a model family is; training, prediction, checkpoint and docks know nothing else of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_unet.core.config import InstanceConfig, WeightConfig
+from napari_unet.core.tiling import Tile
+from napari_unet.core.types import Prediction, Region, Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What one image teaches.
+
+    Attributes
+    ----------
+    index : (H, W) int32 array
+        What stands at each pixel: a class or an instance, as the family needs it.
+    weight : (H, W) float32 array
+        How much each pixel counts; 0 where nothing was said.
+    """
+
+    index: NDArray[np.int32]
+    weight: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Tiles with context around them, and the target of their centre.
+
+    Attributes
+    ----------
+    image : (B, C, h + 2·margin, w + 2·margin) float32 tensor
+    index : (B, h, w) int64 tensor
+    weight : (B, h, w) float32 tensor
+    """
+
+    image: Tensor
+    index: Tensor
+    weight: Tensor
+
+
+class Stitcher(ABC):
+    """Takes the tiles of one image in any order and makes a prediction of them."""
+
+    @abstractmethod
+    def add(self, tile: Tile, output: Any) -> None:
+        """Take what `Segmenter.predict_tile` gave for one tile."""
+
+    @abstractmethod
+    def result(self, config: InstanceConfig) -> Prediction:
+        """Label what was added; may be called again with another config."""
+
+
+class Segmenter(ABC):
+    """A model family: a network, what it learns from paint, and how its tiles become cells.
+
+    Attributes
+    ----------
+    name, title : str
+        In the registry, and for the person.
+    config_type : type
+        The frozen dataclass that builds the network.
+    net : nn.Module
+    stride : int
+        Tiles begin at multiples of it.
+    tile_context : int
+        Pixels around a tile that its prediction depends on.
+    train_margin : int
+        Pixels that the network eats on each side of a training tile.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    config_type: ClassVar[type]
+    config: Any
+    net: nn.Module
+    stride: int
+    tile_context: int
+    train_margin: int
+
+    @classmethod
+    @abstractmethod
+    def configure(
+        cls, preset: str, channels: int, classes: int, diameters: NDArray[np.float64]
+    ) -> Any:
+        """Choose the network for the painted cells.
+
+        Parameters
+        ----------
+        preset : {"default", "paper"}
+        channels, classes : int
+            Of the images, and K of the cells.
+        diameters : (n,) float64 array
+            Equivalent diameters of the painted cells in pixels.
+        """
+
+    @abstractmethod
+    def __init__(self, config: Any) -> None: ...
+
+    @abstractmethod
+    def targets(self, samples: Sequence[Sample], weights: WeightConfig) -> list[Target]:
+        """Turn annotations into targets; class weights are balanced over all samples."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Named terms, each a scalar; training minimises their sum."""
+
+    @abstractmethod
+    def predict_tile(self, image: Tensor) -> Any:
+        """From (B, C, h + 2·context, w + 2·context) to what the stitcher takes, one a tile."""
+
+    @abstractmethod
+    def stitcher(self, region: Region, out: NDArray[np.float32] | None = None) -> Stitcher:
+        """Collect tiles over `region`; maps go to `out`, (K, h, w) of the region, where given."""

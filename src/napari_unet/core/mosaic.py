@@ -1,0 +1,76 @@
+"""A newly predicted part of an image beside what is labelled already."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.types import Region
+
+
+def fit_into(
+    whole: NDArray[np.int32], part: NDArray[np.int32], region: Region
+) -> NDArray[np.int32]:
+    """Number the cells of `part` so that it can replace `region` of `whole`.
+
+    Parameters
+    ----------
+    whole : (H, W) int32 array
+        Instances > 0 of the whole plane, with what `region` held before.
+    part : (h, w) int32 array
+        New instances of `region`.
+    region : Region
+        Within the plane, in pixels.
+
+    Returns
+    -------
+    (h, w) int32 array
+        The instances of `part`. One that lies on an old cell which reaches out of the region
+        takes over its number, so that the cell stays whole; all others get numbers that are free
+        outside.
+    """
+    count = int(part.max(initial=0))
+    if count == 0:
+        return part.astype(np.int32)
+    reaches_out = _instances_outside(whole, region)
+    first_free = len(reaches_out)
+    number = np.arange(first_free - 1, first_free + count, dtype=np.int32)
+    number[0] = 0
+    old = whole[region].clip(0, first_free - 1)
+    both = (part > 0) & reaches_out[old] & (old == whole[region])
+    pairs = part[both].astype(np.int64) * first_free + old[both]
+    pairs, overlap = np.unique(pairs, return_counts=True)
+    taken: set[int] = set()
+    for pair in pairs[np.argsort(-overlap, kind="stable")]:
+        new, before = divmod(int(pair), first_free)
+        if before not in taken and number[new] >= first_free:
+            number[new] = before
+            taken.add(before)
+    return number[part]
+
+
+def _instances_outside(whole: NDArray[np.int32], region: Region) -> NDArray[np.bool_]:
+    """True at the number of each instance that has pixels outside the region; [0] is False."""
+    rows, cols = region
+    frame = (
+        whole[: rows.start],
+        whole[rows.stop :],
+        whole[rows, : cols.start],
+        whole[rows, cols.stop :],
+    )
+    highest = max(int(part.max(initial=0)) for part in frame)
+    present = np.zeros(highest + 1, bool)
+    for part in frame:
+        present[part.clip(0)] = True
+    present[0] = False
+    return present
+
+
+def median_diameter(labels: NDArray[np.int32]) -> float:
+    """Median over the cells of the diameter 2·√(area/π) of a disk as large, in pixels.
+
+    NaN where there is no cell.
+    """
+    areas = np.bincount(labels.ravel().clip(0))[1:]
+    areas = areas[areas > 0]
+    return float(np.median(2 * np.sqrt(areas / np.pi))) if areas.size else float("nan")

@@ -1,0 +1,92 @@
+"""One normalisation for every skin: grey values to about 0 … 1, the same for all tiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.config import NormalizeConfig
+from napari_unet.core.errors import InputError
+
+_SAMPLED_PIXELS = 2_000_000  # percentiles of a larger image come from a regular grid of these
+
+
+def percentiles(
+    image: NDArray[Any], config: NormalizeConfig | None = None, name: str = "image"
+) -> NDArray[np.float64]:
+    """The grey values that become 0 and 1, one pair a channel.
+
+    Parameters
+    ----------
+    image : (C, H, W) array of any integer or float dtype
+    config : NormalizeConfig, optional
+    name : str
+        How an error calls the image.
+
+    Returns
+    -------
+    (C, 2) float64 array
+        Black and white of each channel. Where the percentiles coincide (a few bright cells on
+        a flat ground) minimum and maximum take their place.
+
+    Raises
+    ------
+    InputError
+        If the image is empty, holds NaN or infinity, or has no contrast in any channel.
+    """
+    config = config or NormalizeConfig()
+    if image.ndim != 3:
+        raise InputError(
+            f"{name} has {image.ndim} axes where (channels, rows, columns) are needed: "
+            "choose one plane."
+        )
+    if image.size == 0:
+        raise InputError(f"{name} is empty ({_shape(image)}): choose an image with pixels.")
+    if not (np.issubdtype(image.dtype, np.number) or image.dtype == np.bool_):
+        raise InputError(f"{name} holds {image.dtype}, not grey values: choose an image.")
+    if np.issubdtype(image.dtype, np.complexfloating):
+        raise InputError(f"{name} is complex: take its modulus or one of its parts first.")
+    stride = max(1, int(np.ceil(np.sqrt(image[0].size / _SAMPLED_PIXELS))))
+    pairs = np.empty((len(image), 2))
+    for channel, (plane, pair) in enumerate(zip(image, pairs, strict=True)):
+        if np.issubdtype(plane.dtype, np.floating) and not np.isfinite(plane).all():
+            raise InputError(
+                f"{name} holds NaN or infinite values in channel {channel}: replace them first."
+            )
+        pair[:] = np.percentile(plane[::stride, ::stride], [config.low, config.high])
+        if pair[1] <= pair[0]:
+            pair[:] = plane.min(), plane.max()
+    if (pairs[:, 1] <= pairs[:, 0]).all():
+        raise InputError(
+            f"{name} is constant (every pixel is {pairs[0, 0]:g}): there is nothing to see in it."
+        )
+    return pairs
+
+
+def normalize(
+    image: NDArray[Any], config: NormalizeConfig | None = None, name: str = "image"
+) -> NDArray[np.float32]:
+    """Scale each channel so that its low percentile is 0 and its high percentile is 1.
+
+    Values outside are kept, not clipped. A constant channel becomes 0.
+
+    Parameters, errors
+        As `percentiles`.
+
+    Returns
+    -------
+    (C, H, W) float32 array
+    """
+    pairs = percentiles(image, config, name)
+    out = np.empty(image.shape, np.float32)
+    for plane, (black, white), target in zip(image, pairs, out, strict=True):
+        # subtract in float64 row by row: 32-bit integers do not fit into float32
+        np.subtract(plane, black, out=target, casting="unsafe")
+        target /= (white - black) or 1.0
+    return out
+
+
+def _shape(image: NDArray[Any]) -> str:
+    return " × ".join(map(str, image.shape))

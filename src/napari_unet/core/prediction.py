@@ -1,0 +1,117 @@
+"""Overlap-tile prediction as a generator of events; knows `Segmenter` only."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from napari_unet.core.card import ModelCard
+from napari_unet.core.checkpoint import Model
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.device import DeviceReport, resolve_device
+from napari_unet.core.errors import InputError
+from napari_unet.core.models.base import Segmenter, Stitcher
+from napari_unet.core.normalize import normalize
+from napari_unet.core.tiling import grid, read
+from napari_unet.core.types import PredictEvent, Prediction, Region, TileDone
+
+
+def predict(
+    model: Model,
+    image: NDArray[Any],
+    config: PredictConfig | None = None,
+    *,
+    region: Region | None = None,
+    out: NDArray[np.float32] | None = None,
+    name: str = "image",
+) -> Generator[PredictEvent, None, Prediction]:
+    """Predict the cells of one image, tile by tile.
+
+    Parameters
+    ----------
+    model : Model
+    image : (C, H, W) array of any integer or float dtype
+        Normalised as a whole, whatever the region.
+    config : PredictConfig, optional
+    region : Region, optional
+        The part to predict, in pixels; the whole image by default.
+    out : (K, h, w) float32 array, optional
+        Filled with the region's probabilities, tile by tile, where the model has such maps.
+    name : str
+        How errors call the image.
+
+    Yields
+    ------
+    TileDone
+        After each tile.
+
+    Returns
+    -------
+    Prediction
+        Of the region.
+
+    Raises
+    ------
+    InputError
+        If the image does not fit the model or cannot be normalised.
+    """
+    config = config or PredictConfig()
+    check_channels(model.card, len(image), name)
+    where = resolve_device(config.device, config.precision)
+    ready = normalize(image, model.card.normalize, name)
+    region = region or (slice(0, image.shape[1]), slice(0, image.shape[2]))
+    place(model.segmenter.net, where).eval()
+    stitcher = yield from stitch_tiles(model.segmenter, ready, where, config.tile, region, out)
+    return stitcher.result(config.instances or model.card.instances)
+
+
+def check_channels(card: ModelCard, channels: int, name: str = "image") -> None:
+    """Raise an `InputError` where an image of so many channels does not fit the model."""
+    if channels == card.channels:
+        return
+    kind = {1: "grey (1 channel)", 3: "of 3 channels, such as RGB"}
+    raise InputError(
+        f"{name} is {kind.get(channels, f'of {channels} channels')}, but the model was trained on "
+        f"images {kind.get(card.channels, f'of {card.channels} channels')}: "
+        "choose another model or convert the image."
+    )
+
+
+def stitch_tiles(
+    segmenter: Segmenter,
+    image: NDArray[np.float32],
+    where: DeviceReport,
+    tile: int,
+    region: Region,
+    out: NDArray[np.float32] | None = None,
+) -> Generator[TileDone, None, Stitcher]:
+    """Run the network over a normalised (C, H, W) image and collect what it says of `region`."""
+    context, stride = segmenter.tile_context, segmenter.stride
+    tiles = grid((image.shape[1], image.shape[2]), tile, context, stride, region)
+    stitcher = segmenter.stitcher(region, out)
+    for done, part in enumerate(tiles, 1):
+        surroundings = torch.from_numpy(np.ascontiguousarray(read(image, part.start, part.size)))
+        batch = surroundings[None].to(where.device).contiguous(memory_format=torch.channels_last)
+        with ExitStack() as state:
+            state.enter_context(torch.inference_mode())
+            state.enter_context(autocast(where))
+            output = segmenter.predict_tile(batch)
+        stitcher.add(part, output[0])
+        yield TileDone(done, len(tiles), part.write)
+    return stitcher
+
+
+def place(net: nn.Module, where: DeviceReport) -> nn.Module:
+    """Move a network to its device, laid out as convolutions there are fastest."""
+    return net.to(where.device).to(memory_format=torch.channels_last)
+
+
+def autocast(where: DeviceReport) -> torch.autocast:
+    """The context in which networks run on this device."""
+    return torch.autocast(where.device, torch.bfloat16, where.precision == "bfloat16")

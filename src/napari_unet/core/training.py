@@ -1,0 +1,295 @@
+"""Training as a generator of events. One page; the parts are in the rooms it imports."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+import napari_unet
+from napari_unet.core.annotation import check_trainable
+from napari_unet.core.card import ModelCard
+from napari_unet.core.checkpoint import Model, load_model, save_model
+from napari_unet.core.config import TrainConfig, to_dict
+from napari_unet.core.dataset import TileSampler, split_samples
+from napari_unet.core.device import DeviceReport, resolve_device
+from napari_unet.core.models import find_model
+from napari_unet.core.models.base import Segmenter
+from napari_unet.core.prediction import autocast, check_channels, place
+from napari_unet.core.tiling import round_to_stride
+from napari_unet.core.types import Prepared, Sample, Stepped, TrainEvent, Validated, Warned
+from napari_unet.core.validation import Validator
+
+_AVERAGING = 0.99  # of the weights, a step: what is judged and kept is the mean of about 100 steps
+
+
+def train(
+    samples: Sequence[Sample],
+    config: TrainConfig | None = None,
+    *,
+    architecture: str = "unet",
+    preset: str = "default",
+    start_from: Path | str | None = None,
+    validation: Sequence[Sample] = (),
+    class_names: Sequence[str] = (),
+    output: Path | str | None = None,
+) -> Generator[TrainEvent, None, Model]:
+    """Train a model on what is painted.
+
+    Stop is `close()`: it takes effect at the step that is running, and the best state so far is
+    saved.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Images of any sizes with the same number of channels.
+    config : TrainConfig, optional
+    architecture, preset : str
+        A name in the registry of models, and "default" or "paper". `start_from` overrides them.
+    start_from : path, optional
+        A model file to go on from.
+    validation : sequence of Sample
+        What to judge by; by default `config.val_fraction` of the samples is held out.
+    class_names : sequence of str
+        Of classes 1 … K, for the card.
+    output : path, optional
+        Where the model is saved: at every best validation, and in the end.
+
+    Yields
+    ------
+    Prepared, then Stepped after each optimiser step, Validated, Warned
+
+    Returns
+    -------
+    Model
+        The best state by instance F1 on the held-out part, else the last averaged one.
+
+    Raises
+    ------
+    InputError
+        If nothing can be learnt from the samples, in one sentence.
+    """
+    config = config or TrainConfig()
+    check_trainable([*samples, *validation] if validation else samples)
+    where = resolve_device(config.device, config.precision)
+    torch.manual_seed(config.seed)
+    card, segmenter = _start(samples, config, architecture, preset, start_from, class_names)
+    place(segmenter.net, where)
+    if validation:
+        fit, judge, held_out = list(samples), list(validation), f"{len(validation)} images"
+    else:
+        split = split_samples(samples, config.val_fraction, config.seed)
+        fit, judge, held_out = split.train, split.held_out, split.words
+    yield _prepared(fit, segmenter, where, held_out)
+    if not judge:
+        yield Warned("Too little is painted to hold some of it out: the last state will be kept.")
+    run = _Run(segmenter, card, config, where, fit, judge, None if output is None else Path(output))
+    try:
+        if start_from is not None and judge:
+            yield run.validate()
+        while run.fraction < 1:
+            yield run.step()
+            if judge and run.validation_due():
+                yield run.validate()
+    except GeneratorExit:
+        run.finish()
+        raise
+    return run.finish()
+
+
+class _Run:
+    """The moving parts of one training: network, average, optimiser, clock, best state."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        card: ModelCard,
+        config: TrainConfig,
+        where: DeviceReport,
+        fit: Sequence[Sample],
+        judge: Sequence[Sample],
+        output: Path | None,
+    ) -> None:
+        self.segmenter, self.card, self.config, self.where = segmenter, card, config, where
+        self.output = output
+        self.sampler = TileSampler(
+            fit, segmenter, config.weights, config.normalize, where.device, config.seed
+        )
+        self.validator = Validator(judge, segmenter, config, where)
+        self.optimizer = _make_optimizer(segmenter, config)
+        self.average = AveragedModel(
+            segmenter.net,
+            multi_avg_fn=get_ema_multi_avg_fn(_AVERAGING),
+            use_buffers=True,
+        )
+        self.tile = round_to_stride(config.tile, segmenter.stride)
+        self.best: Model | None = None
+        self.steps = 0
+        self.loss = torch.zeros(())
+        self.began = time.perf_counter()
+        self.validated_at, self.validation_took = self.began, 0.0
+
+    @property
+    def fraction(self) -> float:
+        """How much of the budget is used."""
+        if self.config.steps is not None:
+            return self.steps / self.config.steps
+        return (time.perf_counter() - self.began) / (60 * self.config.minutes)
+
+    def step(self) -> Stepped:
+        """One optimiser step; its loss is read after the next one has been queued."""
+        net, config = self.segmenter.net.train(), self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * _schedule(self.fraction)
+        batch = self.sampler.draw(config.batch_size, self.tile, config.augment)
+        with autocast(self.where):
+            loss = torch.stack(list(self.segmenter.loss(batch).values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+        self.optimizer.step()
+        self.average.update_parameters(net)
+        shown, self.loss = (loss.detach() if self.steps == 0 else self.loss), loss.detach()
+        self.steps += 1
+        seconds = time.perf_counter() - self.began
+        fraction = min(1.0, self.fraction)
+        return Stepped(
+            step=self.steps,
+            fraction=fraction,
+            seconds=seconds,
+            remaining=seconds * (1 - fraction) / max(fraction, 1e-9),
+            loss=float(shown),
+            images_per_second=self.steps * config.batch_size / seconds,
+        )
+
+    def validation_due(self) -> bool:
+        """At equal steps of a step budget; else by the clock, at a tenth of the time at most."""
+        if self.fraction >= 1:
+            return True
+        if self.config.steps is not None:
+            return self.steps % max(1, self.config.steps // self.config.validations) == 0
+        pause = max(60 * self.config.minutes / self.config.validations, 9 * self.validation_took)
+        return time.perf_counter() - self.validated_at > pause
+
+    def validate(self) -> Validated:
+        """Score the averaged network, and keep it if it is the best so far."""
+        begin = time.perf_counter()
+        scores = self.validator.score(self._averaged())
+        better = self.best is None or scores["f1"] >= self.best.card.scores["f1"]
+        if better:
+            self.best = self._snapshot({"step": self.steps, **scores})
+            self._save(self.best)
+        self.validated_at = time.perf_counter()
+        self.validation_took = self.validated_at - begin
+        return Validated(step=self.steps, best=better, **scores)
+
+    def finish(self) -> Model:
+        """The best state, or the last one where nothing judged; saved."""
+        model = self.best or self._snapshot({})
+        instances = self.validator.tune(model.segmenter, self.config.instances)
+        model = Model(model.segmenter, dataclasses.replace(model.card, instances=instances))
+        self._save(model)
+        return model
+
+    def _averaged(self) -> Segmenter:
+        return _with_net(self.segmenter, self.average.module if self.steps else self.segmenter.net)
+
+    def _snapshot(self, scores: dict[str, Any]) -> Model:
+        copy = type(self.segmenter)(self.segmenter.config)
+        copy.net.load_state_dict(self._averaged().net.state_dict())
+        place(copy.net.eval(), self.where)
+        seconds = time.perf_counter() - self.began
+        training = {**self.card.training, "steps": self.steps, "seconds": round(seconds, 1)}
+        return Model(copy, dataclasses.replace(self.card, scores=scores, training=training))
+
+    def _save(self, model: Model) -> None:
+        if self.output is not None:
+            save_model(model, self.output)
+
+
+def _start(
+    samples: Sequence[Sample],
+    config: TrainConfig,
+    architecture: str,
+    preset: str,
+    start_from: Path | str | None,
+    class_names: Sequence[str],
+) -> tuple[ModelCard, Segmenter]:
+    """The untrained or given model and the card it will carry."""
+    channels = len(samples[0].image)
+    classes = max(1, len(class_names), *(max(s.classes.values(), default=1) for s in samples))
+    training = {
+        "images": len(samples),
+        "seed": config.seed,
+        "config": to_dict(config),
+        "start_from": None if start_from is None else str(start_from),
+        "versions": {"napari-unet-cells": napari_unet.__version__, "torch": torch.__version__},
+    }
+    if start_from is not None:
+        model = load_model(start_from, config.device)
+        for sample in samples:
+            check_channels(model.card, len(sample.image), sample.name)
+        return dataclasses.replace(
+            model.card, normalize=config.normalize, training=training
+        ), model.segmenter
+    family = find_model(architecture)
+    plan = family.configure(preset, channels, classes, _diameters(samples))
+    names = tuple(class_names) or ("cell", *(f"class {k}" for k in range(2, classes + 1)))
+    card = ModelCard(
+        architecture=architecture,
+        config=to_dict(plan),
+        channels=channels,
+        classes=names,
+        normalize=config.normalize,
+        instances=config.instances,
+        training=training,
+    )
+    return card, family(plan)
+
+
+def _prepared(
+    fit: Sequence[Sample], segmenter: Segmenter, where: DeviceReport, held_out: str
+) -> Prepared:
+    return Prepared(
+        device=where.name,
+        precision=where.precision,
+        images=len(fit),
+        cells=len(_diameters(fit)),
+        held_out=held_out,
+        parameters=sum(p.numel() for p in segmenter.net.parameters()),
+    )
+
+
+def _diameters(samples: Sequence[Sample]) -> NDArray[np.float64]:
+    """Equivalent diameters 2·√(area/π) of all painted cells, in pixels."""
+    areas = [np.unique(s.labels[s.labels > 0], return_counts=True)[1] for s in samples]
+    diameters: NDArray[np.float64] = np.sqrt(np.concatenate(areas) * (4 / math.pi))
+    return diameters
+
+
+def _make_optimizer(segmenter: Segmenter, config: TrainConfig) -> torch.optim.Optimizer:
+    parameters = segmenter.net.parameters()
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(parameters, config.learning_rate, momentum=0.99)
+    return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
+
+
+def _schedule(fraction: float, warm_up: float = 0.05) -> float:
+    """Linear warm-up, then half a cosine to zero."""
+    if fraction < warm_up:
+        return (fraction + 0.002) / (warm_up + 0.002)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (fraction - warm_up) / (1 - warm_up))))
+
+
+def _with_net(segmenter: Segmenter, net: torch.nn.Module) -> Segmenter:
+    clone = object.__new__(type(segmenter))
+    clone.__dict__.update(segmenter.__dict__, net=net)
+    return clone

@@ -1,0 +1,121 @@
+"""What travels between the rooms: samples in, events and predictions out. Frozen, picklable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Region: TypeAlias = tuple[slice, slice]
+"""A box of an image as (rows, columns), in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One image with what is known about it.
+
+    Attributes
+    ----------
+    image : (C, H, W) array of any integer or float dtype
+        The raw grey values, channels first, in the image's own unit.
+    labels : (H, W) int32 array
+        > 0 a cell instance, -1 background said explicitly, 0 not said.
+    complete : (H, W) bool array, optional
+        True where everything that is a cell is painted, so that 0 means background.
+        None where the person marked no region: see `napari_unet.core.annotation.supervision`.
+    classes : mapping of label to class, optional
+        Class 1 … K of each cell; a label that is not in it is of class 1.
+    name : str
+        How messages call this image.
+    """
+
+    image: NDArray[Any]
+    labels: NDArray[np.int32]
+    complete: NDArray[np.bool_] | None = None
+    classes: Mapping[int, int] = field(default_factory=dict)
+    name: str = "image"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Training is about to start.
+
+    `device` and `precision` are words for the person ("NVIDIA H200", "bfloat16"); `held_out`
+    says what validation looks at ("40 of 200 images"), empty when nothing could be held out.
+    """
+
+    device: str
+    precision: str
+    images: int
+    cells: int
+    held_out: str
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """One optimiser step is done; `fraction` of the budget is used, `remaining` is in seconds."""
+
+    step: int
+    fraction: float
+    seconds: float
+    remaining: float
+    loss: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The held-out part was scored: mean loss, foreground IoU, instance F1 and AP at IoU 0.5."""
+
+    step: int
+    loss: float
+    iou: float
+    f1: float
+    ap50: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something the person should know that does not stop the work: one sentence."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class TileDone:
+    """One tile is predicted: `region` of the image is final, `done` of `total` tiles."""
+
+    done: int
+    total: int
+    region: Region
+
+
+TrainEvent: TypeAlias = Prepared | Stepped | Validated | Warned
+PredictEvent: TypeAlias = TileDone | Warned
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says about one image.
+
+    Attributes
+    ----------
+    labels : (H, W) int32 array
+        Instances 1 … n without gaps, 0 background.
+    classes : (n,) uint8 array
+        Class 1 … K of instance i + 1.
+    scores : (n,) float32 array
+        Confidence of instance i + 1, 0 to 1.
+    probabilities : (K, H, W) float32 array, optional
+        Probability of each cell class; None for a model family that has no such map.
+    """
+
+    labels: NDArray[np.int32]
+    classes: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    probabilities: NDArray[np.float32] | None = None

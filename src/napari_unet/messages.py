@@ -1,0 +1,169 @@
+"""What napari and its compute process say to each other.
+
+Light: no torch and no Qt. A message is a frozen dataclass that travels pickled through the
+child's standard input and output; pixels never do, they lie in shared memory.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import threading
+from dataclasses import dataclass, field
+from typing import IO, Any, TypeAlias
+
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.core.types import PredictEvent, Region, TrainEvent
+from napari_unet.shared_arrays import SharedArray, SharedSample
+
+_LENGTH = struct.Struct("!Q")
+
+
+@dataclass(frozen=True, eq=False)
+class Train:
+    """Train on the samples and save at `output`; the fields are those of `training.train`."""
+
+    job: int
+    samples: tuple[SharedSample, ...]
+    config: TrainConfig
+    output: str
+    architecture: str = "unet"
+    preset: str = "default"
+    start_from: str | None = None
+    validation: tuple[SharedSample, ...] = ()
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Predict:
+    """Predict a region of an image into `probabilities` (K, h, w) and `labels` (h, w)."""
+
+    job: int
+    model: str
+    image: SharedArray
+    config: PredictConfig
+    region: Region | None
+    probabilities: SharedArray
+    labels: SharedArray
+    name: str = "image"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End this job at its next yield; what it has so far is kept."""
+
+    job: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The child is warm. `version` is that of the package it runs; the rest is the device."""
+
+    version: str
+    device: str
+    name: str
+    precision: str
+    reason: str
+    hint: str = ""
+
+    @property
+    def words(self) -> str:
+        """Short form for a badge."""
+        return f"{self.name}, {self.precision}"
+
+
+@dataclass(frozen=True)
+class NotReady:
+    """The child cannot work at all, and says why in one sentence before it ends."""
+
+    message: str
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Started:
+    """The child has taken the job up: from here on it may have had effects."""
+
+    job: int
+
+
+@dataclass(frozen=True)
+class Happened:
+    """An event of the core."""
+
+    job: int
+    event: TrainEvent | PredictEvent
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """The job has been told to stop and is saving what it has."""
+
+    job: int
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """The job ran to its end."""
+
+    job: int
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Stopped:
+    """The job ended because it was told to; the result is what it left."""
+
+    job: int
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job ended with an error: one sentence, and the traceback where there is one."""
+
+    job: int
+    message: str
+    details: str = ""
+
+
+Request: TypeAlias = Train | Predict | Stop
+Reply: TypeAlias = Ready | NotReady | Started | Happened | Stopping | Done | Stopped | Failed
+
+
+class Channel:
+    """Whole messages over two binary streams. `send` may be called from any thread."""
+
+    def __init__(self, reader: IO[bytes], writer: IO[bytes]) -> None:
+        self._reader, self._writer = reader, writer
+        self._lock = threading.Lock()
+
+    def send(self, message: object) -> None:
+        """Write one message.
+
+        Raises
+        ------
+        OSError
+            If the other side is gone.
+        """
+        data = pickle.dumps(message, protocol=5)
+        with self._lock:
+            self._writer.write(_LENGTH.pack(len(data)) + data)
+            self._writer.flush()
+
+    def receive(self) -> Any:
+        """Wait for the next message.
+
+        Raises
+        ------
+        EOFError
+            If the other side is gone, also in the middle of a message.
+        """
+        (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
+        return pickle.loads(self._read(length))
+
+    def _read(self, count: int) -> bytes:
+        data = self._reader.read(count)
+        if len(data) < count:
+            raise EOFError("the other side is gone")
+        return data

@@ -1,0 +1,123 @@
+"""The class of each cell, kept in the features table of the labels layer.
+
+Column `index` holds the label, column `class` the name of its class; the names and their order
+stand in the layer's metadata. Tables of other tools, without `index` or with class numbers, are
+read as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from napari_unet.widgets._layers import KEY
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+COLORS = ("#56b4e9", "#e69f00", "#2fd6a3", "#d55e00", "#cc79a7", "#f0e442", "#0072b2", "#999999")
+"""Colours of Okabe and Ito, which also the colour-blind tell apart: class 1, 2, 3 …"""
+
+_DEFAULT = ("cell",)
+_NUMBER = "class {}"
+
+
+def class_names(layer: Labels) -> tuple[str, ...]:
+    """Names of the classes 1 … K of a labels layer."""
+    names = list(layer.metadata.get(KEY, {}).get("classes", ()))
+    said = [value for value in _column(layer) if not _is_missing(value)]
+    numbers = [int(value) for value in said if _is_number(value)]
+    names += [value for value in dict.fromkeys(said) if isinstance(value, str)]
+    names = list(dict.fromkeys(names)) or ([] if numbers else list(_DEFAULT))
+    names += [_NUMBER.format(n) for n in range(len(names) + 1, max(numbers, default=0) + 1)]
+    return tuple(names)
+
+
+def classes_of_cells(layer: Labels) -> dict[int, int]:
+    """The class 1 … K of each cell whose class is said."""
+    names = class_names(layer)
+    classes = {}
+    for label, value in zip(_index(layer), _column(layer), strict=True):
+        if label <= 0 or _is_missing(value):
+            continue
+        number = int(value) if _is_number(value) else names.index(value) + 1
+        if number >= 1:
+            classes[int(label)] = number
+    return classes
+
+
+def set_class(layer: Labels, label: int, name: str) -> None:
+    """Say that cell `label` is of class `name`; the other columns of the table stay."""
+    table = _indexed(layer)
+    if "class" not in table:
+        table["class"] = pd.Series([None] * len(table), dtype=object)
+    table["class"] = table["class"].astype(object)
+    rows = table.index[table["index"] == label]
+    if len(rows):
+        table.loc[rows, "class"] = name
+    else:
+        row = {column: [None] for column in table.columns} | {"index": [label], "class": [name]}
+        table = _append(table, pd.DataFrame(row))
+    layer.features = table
+    if name not in class_names(layer):
+        set_class_names(layer, [*class_names(layer), name])
+
+
+def set_class_names(layer: Labels, names: Sequence[str]) -> None:
+    """Say which classes there are, in this order."""
+    layer.metadata = {
+        **layer.metadata,
+        KEY: {**layer.metadata.get(KEY, {}), "classes": list(names)},
+    }
+
+
+def rename_class(layer: Labels, old: str, new: str) -> None:
+    """Give a class another name, in the list and for every cell of it."""
+    names = [new if name == old else name for name in class_names(layer)]
+    number = class_names(layer).index(old) + 1
+    if "class" in layer.features:
+        table = layer.features.copy()
+        is_old = [
+            value == old or (_is_number(value) and int(value) == number) for value in table["class"]
+        ]
+        table["class"] = table["class"].astype(object)
+        table.loc[is_old, "class"] = new
+        layer.features = table
+    set_class_names(layer, names)
+
+
+def _column(layer: Labels) -> list[Any]:
+    return list(layer.features["class"]) if "class" in layer.features else []
+
+
+def _index(layer: Labels) -> list[int]:
+    """The label of each row: without a column `index`, row i is about label i."""
+    if "class" not in layer.features:
+        return []
+    if "index" in layer.features:
+        return [int(label) for label in layer.features["index"]]
+    return list(range(len(layer.features)))
+
+
+def _indexed(layer: Labels) -> pd.DataFrame:
+    table = layer.features.copy()
+    if "index" not in table:
+        table.insert(0, "index", np.arange(len(table)))
+    return table
+
+
+def _append(table: pd.DataFrame, row: pd.DataFrame) -> pd.DataFrame:
+    """`table` with one more row; pandas' concat warns of empty columns and would lose types."""
+    columns = {column: [*table[column].tolist(), *row[column].tolist()] for column in table.columns}
+    return pd.DataFrame(columns)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not _is_missing(value)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or bool(pd.isna(value))

@@ -1,0 +1,150 @@
+"""Which part of a labels layer was painted: the data compared with a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+
+from napari_unet.core.types import Region
+from napari_unet.widgets._connections import Connections
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+Plane: TypeAlias = tuple[Hashable, NDArray[Any]]
+"""Which plane it is, and its labels as a 2-D view."""
+
+
+def watch(
+    layer: Labels,
+    callback: Callable[[Region | None], None],
+    plane: Callable[[], Plane] | None = None,
+    delay_ms: int = 25,
+) -> Callable[[], None]:
+    """Call `callback` with the region of a labels layer that changed.
+
+    Parameters
+    ----------
+    layer : Labels
+        Painted on by brush, fill, polygon, undo, scripts or other tools.
+    callback : callable
+        Gets the smallest box that holds all pixels that differ since the last call, while the
+        brush moves and after it; None when another plane is shown or the shape is another.
+        Never called where no pixel differs.
+    plane : callable, optional
+        Gives the plane to look at; all of a 2-D layer by default.
+    delay_ms : int
+        Events are gathered this long.
+
+    Returns
+    -------
+    callable
+        Ends it. Whoever watches keeps it: without it the watch ends by itself.
+    """
+    watching = _Watch(layer, callback, plane or (lambda: (None, np.asarray(layer.data))), delay_ms)
+    return watching.end
+
+
+def find_change(before: NDArray[Any], after: NDArray[Any]) -> Region | None:
+    """Find the smallest box that holds all differing pixels of two (H, W) arrays."""
+    differs = before != after
+    rows = np.flatnonzero(differs.any(axis=1))
+    if not rows.size:
+        return None
+    cols = np.flatnonzero(differs[rows[0] : rows[-1] + 1].any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+
+
+class _Watch:
+    """No event of a labels layer tells what was painted, and some come without any paint.
+
+    `set_data` comes with undo and redo, but with contour and opacity as well; `paint` comes at
+    the end of a stroke only; `labels_update` comes with each move of the brush and tells the
+    box. So events only say where to look, and the snapshot says what changed.
+    """
+
+    def __init__(
+        self,
+        layer: Labels,
+        callback: Callable[[Region | None], None],
+        plane: Callable[[], Plane],
+        delay_ms: int,
+    ) -> None:
+        self._callback = callback
+        self._plane = plane
+        self._boxes: list[Region] = []
+        self._all = False
+        self._key, now = plane()
+        self._snapshot = now.copy()
+        self._timer = QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(delay_ms)
+        self._timer.timeout.connect(self._compare)
+        self._connections = Connections()
+        for name in ("paint", "set_data", "data"):
+            self._connections.connect(getattr(layer.events, name), self._look_everywhere)
+        self._connections.connect(layer.events.labels_update, self._look_at)
+
+    def end(self) -> None:
+        """Stop watching."""
+        self._timer.stop()
+        self._connections.undo()
+
+    def _look_everywhere(self) -> None:
+        self._all = True
+        self._schedule()
+
+    def _look_at(self, event: Any) -> None:
+        corner, shape = event.offset, event.data.shape
+        if len(corner) == 2:
+            rows, cols = (
+                slice(int(a), int(a) + n) for a, n in zip(corner, shape, strict=False)
+            )
+            self._boxes.append((rows, cols))
+        else:
+            self._all = True
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _compare(self) -> None:
+        boxes, self._boxes = self._boxes, []
+        everywhere, self._all = self._all, False
+        key, now = self._plane()
+        if key != self._key or now.shape != self._snapshot.shape:
+            self._key, self._snapshot = key, now.copy()
+            self._callback(None)
+            return
+        # a box of a transposed view points elsewhere: the look at the end of the stroke mends it
+        looked_at = (slice(0, None), slice(0, None)) if everywhere else _join(boxes)
+        region = find_change(self._snapshot[looked_at], now[looked_at])
+        if region is None:
+            return
+        region = _shift(region, looked_at)
+        if self._snapshot.dtype != now.dtype:
+            self._snapshot = now.copy()
+        else:
+            self._snapshot[region] = now[region]
+        self._callback(region)
+
+
+def _join(boxes: list[Region]) -> Region:
+    """The smallest box around all of them."""
+    return (
+        slice(min(rows.start for rows, _ in boxes), max(rows.stop for rows, _ in boxes)),
+        slice(min(cols.start for _, cols in boxes), max(cols.stop for _, cols in boxes)),
+    )
+
+
+def _shift(region: Region, origin: Region) -> Region:
+    rows, cols = (
+        slice(part.start + start.start, part.stop + start.start)
+        for part, start in zip(region, origin, strict=True)
+    )
+    return rows, cols

@@ -1,0 +1,138 @@
+"""What the bridge knows of a training or prediction that is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.card import read_card
+from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.core.types import Region, Sample
+from napari_unet.messages import Predict, Train
+from napari_unet.shared_arrays import SharedArray, SharedArrays
+
+
+@dataclass(eq=False)
+class Job:
+    """One request and what has been heard of it.
+
+    `make` copies the arrays into shared memory and gives the request; it takes its time and is
+    called from a thread. `posted` means handed to that thread, `started` that the process has
+    taken it up.
+    """
+
+    number: int
+    title: str
+    make: Callable[[Job], Train | Predict]
+    output: Path | None = None
+    posted: bool = False
+    started: bool = False
+    tried_twice: bool = False
+    stopping: bool = False
+    deadline: float = float("inf")
+    overdue: str = ""
+    heard: float = 0.0
+    longest: float = 0.0
+    arrays: SharedArrays = field(default_factory=SharedArrays)
+    results: dict[str, SharedArray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._written = self._written_at()
+
+    def hear(self) -> None:
+        """Keep the longest time between two signs of life: a slow machine is not a dead one."""
+        now = monotonic()
+        self.longest = max(self.longest, now - self.heard)
+        self.heard = now
+
+    def allow(self, seconds: float, what: str) -> None:
+        """From now on it has so long to do what it should."""
+        self.deadline = monotonic() + seconds
+        self.overdue = (
+            f"the {self.title.lower()} did not {what} within {seconds:.0f} s and the compute "
+            "process was ended: the next job starts a new one"
+        )
+
+    def result(self, name: str) -> NDArray[Any]:
+        """The shared array that the process fills: "labels" or "probabilities"."""
+        return self.arrays[self.results[name]]
+
+    @property
+    def saved(self) -> bool:
+        """Whether its output has been written since the job began."""
+        return self._written_at() != self._written
+
+    def _written_at(self) -> int | None:
+        try:
+            return None if self.output is None else self.output.stat().st_mtime_ns
+        except OSError:
+            return None
+
+
+def training(
+    number: int,
+    samples: Sequence[Sample],
+    config: TrainConfig,
+    *,
+    output: Path | str,
+    start_from: Path | str | None = None,
+    validation: Sequence[Sample] = (),
+    **more: Any,
+) -> Job:
+    """The job of `Compute.train`."""
+
+    def make(job: Job) -> Train:
+        share = job.arrays.share_sample
+        return Train(
+            job=number,
+            samples=tuple(share(sample) for sample in samples),
+            config=config,
+            output=str(output),
+            start_from=None if start_from is None else str(start_from),
+            validation=tuple(share(sample) for sample in validation),
+            **more,
+        )
+
+    return Job(number, "Training", make, Path(output))
+
+
+def prediction(
+    number: int,
+    model: Path | str,
+    image: NDArray[Any],
+    config: PredictConfig | None,
+    region: Region | None,
+    name: str,
+) -> Job:
+    """The job of `Compute.predict`."""
+
+    def make(job: Job) -> Predict:
+        shape = _shape(image, region)
+        classes = len(read_card(model).classes)
+        job.results["probabilities"] = job.arrays.reserve((classes, *shape), np.float32)
+        job.results["labels"] = job.arrays.reserve(shape, np.int32)
+        return Predict(
+            job=number,
+            model=str(model),
+            image=job.arrays.share(image),
+            config=config or PredictConfig(),
+            region=region,
+            name=name,
+            **job.results,
+        )
+
+    return Job(number, "Prediction", make)
+
+
+def _shape(image: NDArray[Any], region: Region | None) -> tuple[int, int]:
+    height, width = image.shape[-2:]
+    if region is None:
+        return height, width
+    rows, columns = region
+    return len(range(*rows.indices(height))), len(range(*columns.indices(width)))

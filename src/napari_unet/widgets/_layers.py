@@ -1,0 +1,249 @@
+"""Layers of ours: found by their role, placed like the image, added and updated quietly.
+
+Quietly: neither the selection nor the active layer, its tool, the keyboard focus or the view
+changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from napari.layers import Image, Labels, Shapes
+from napari.utils.colormaps import CyclicLabelColormap, label_colormap
+from numpy.typing import NDArray
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.types import Region
+from napari_unet.widgets import _planes
+from napari_unet.widgets._planes import PlaneIndex
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+KEY = "napari_unet"
+"""Key of a layer's metadata under which ours stand."""
+
+ANNOTATION = "annotation"
+REGIONS = "regions"
+WEIGHTS = "weights"
+PREDICTION = "prediction"
+
+BACKGROUND_COLOR = (0.36, 0.45, 0.62, 0.55)
+REGION_COLOR = "#4cc9f0"
+
+_NAMES = {
+    ANNOTATION: "annotation",
+    REGIONS: "complete regions",
+    WEIGHTS: "weights",
+    PREDICTION: "prediction",
+}
+_COLORS = 2**16 - 2
+
+_AnyLayer = TypeVar("_AnyLayer", bound="Layer")
+
+
+def role_of(layer: Layer) -> str:
+    """The role of a layer of ours, empty for the person's own layers."""
+    return str(layer.metadata.get(KEY, {}).get("role", ""))
+
+
+def find(viewer: ViewerModel, role: str, image: Image) -> Any | None:
+    """Find the layer that plays `role` for `image`; the topmost where there are several."""
+    for layer in reversed(viewer.layers):
+        if role_of(layer) != role:
+            continue
+        ours = layer.metadata[KEY]
+        # a layer that a reader brought can only name its image
+        if "image_id" in ours:
+            belongs = ours["image_id"] == image.unique_id
+        else:
+            belongs = ours.get("image") == image.name
+        if belongs:
+            return layer
+    return None
+
+
+def add_annotation(viewer: ViewerModel, image: Image) -> Labels:
+    """Add an empty int32 Labels layer over `image`, as large as its full resolution."""
+    layer = Labels(
+        _zeros(image, np.int32), colormap=annotation_colors(), **_describe(ANNOTATION, image)
+    )
+    return _add(viewer, layer)
+
+
+def add_regions(viewer: ViewerModel, image: Image) -> Shapes:
+    """Add an empty Shapes layer for the regions in which every cell is painted."""
+    width = max(1.0, min(_planes.spatial_shape(image)[-2:]) / 400)
+    layer = Shapes(
+        ndim=image.ndim,
+        edge_color=REGION_COLOR,
+        edge_width=width,
+        face_color=[0.0, 0.0, 0.0, 0.0],
+        **_describe(REGIONS, image),
+    )
+    layer.current_edge_width = width
+    return _add(viewer, layer)
+
+
+def show_weights(
+    viewer: ViewerModel,
+    image: Image,
+    weights: NDArray[np.float32],
+    index: PlaneIndex | None = None,
+) -> Image:
+    """Show a weight map over `image`; the layer is updated in place where there is one.
+
+    Parameters
+    ----------
+    weights : (H, W) float32 array
+        Copied into the layer.
+    index : optional
+        The plane of a stack that the map belongs to; the one in view by default. The layer
+        covers this plane alone.
+    """
+    index = index or _planes.find_plane(viewer, image)
+    shape = tuple(
+        size if place is None else 1
+        for size, place in zip(_planes.spatial_shape(image), index, strict=True)
+    )
+    translate = _origin_of_plane(image, index)
+    layer = find(viewer, WEIGHTS, image)
+    if layer is not None and layer.data.shape == shape:
+        if not np.array_equal(layer.translate, translate):
+            layer.translate = translate
+        layer.data[...] = weights.reshape(shape)
+        layer.refresh(extent=False, highlight=False)
+        return layer
+    if layer is not None:
+        layer.data = weights.reshape(shape).copy()
+        layer.translate = translate
+        return layer
+    layer = Image(
+        weights.reshape(shape).copy(),
+        rgb=False,
+        colormap="inferno",
+        blending="additive",
+        opacity=0.6,
+        contrast_limits=(0.0, max(1.0, float(weights.max(initial=0.0)))),
+        **{**_describe(WEIGHTS, image), "translate": translate},
+    )
+    return _add(viewer, layer, above=image)
+
+
+def weights_plane(layer: Image, index: PlaneIndex) -> NDArray[np.float32]:
+    """The (H, W) view into the data of a layer that `show_weights` made for `index`."""
+    plane: NDArray[np.float32] = layer.data[tuple(slice(None) if i is None else 0 for i in index)]
+    return plane
+
+
+def show_prediction(
+    viewer: ViewerModel,
+    image: Image,
+    labels: NDArray[np.int32],
+    region: Region | None = None,
+    index: PlaneIndex | None = None,
+) -> Labels:
+    """Show predicted cells over `image`; the layer is updated in place where there is one.
+
+    Parameters
+    ----------
+    labels : (H, W) int array
+        Instances of the whole plane, or of `region` alone.
+    region : optional
+        The part of the plane that is new; the rest keeps what it shows.
+    index : optional
+        The plane of a stack; the one in view by default.
+    """
+    index = index or _planes.find_plane(viewer, image)
+    layer = find(viewer, PREDICTION, image)
+    if layer is None:
+        layer = Labels(_zeros(image, np.int32), **_describe(PREDICTION, image))
+        layer.data[_planes.plane_slices(index)][region or ...] = _part(labels, region)
+        return _add(viewer, layer, above=find(viewer, WEIGHTS, image) or image)
+    layer.data[_planes.plane_slices(index)][region or ...] = _part(labels, region)
+    layer.refresh(extent=False, highlight=False)
+    return layer
+
+
+@cache
+def annotation_colors() -> CyclicLabelColormap:
+    """napari's own colours for cells 1, 2, 3 …, and one that no cell has for -1.
+
+    A cyclic colormap of n colours shows -1 as n - 1, and n as large as a texture can hold keeps
+    that away from the cells.
+    """
+    own = label_colormap(49).colors
+    colors = np.zeros((_COLORS + 1, 4), dtype=np.float32)
+    colors[1:] = own[1 + np.arange(_COLORS) % (len(own) - 1)]
+    colors[_COLORS - 1] = BACKGROUND_COLOR
+    return CyclicLabelColormap(colors=colors, name="cells and background")
+
+
+@contextmanager
+def selection_kept(viewer: ViewerModel) -> Iterator[None]:
+    """Adding a layer selects it in napari; in here the selection stays."""
+    layers = viewer.layers
+    before = set(layers.selection)
+    activates = getattr(layers, "_activate_on_insert", None)
+    if activates is not None:  # else listeners would see the selection flicker
+        layers._activate_on_insert = False
+    try:
+        yield
+    finally:
+        if activates is not None:
+            layers._activate_on_insert = activates
+    if set(layers.selection) != before:
+        layers.selection = before
+
+
+def _add(viewer: ViewerModel, layer: _AnyLayer, above: Layer | None = None) -> _AnyLayer:
+    """Add `layer` on top, or right above another one."""
+    place = len(viewer.layers) if above is None else viewer.layers.index(above) + 1
+    with selection_kept(viewer):
+        viewer.layers.insert(place, layer)
+    return layer
+
+
+def _describe(role: str, image: Image) -> dict[str, Any]:
+    """Name, role and place in the world of a layer that belongs to `image`."""
+    return {
+        "name": f"{image.name} · {_NAMES[role]}",
+        "metadata": {KEY: {"role": role, "image": image.name, "image_id": image.unique_id}},
+        "scale": image.scale,
+        "translate": image.translate,
+        "rotate": image.rotate,
+        "shear": image.shear,
+        "affine": np.array(image.affine.affine_matrix),
+        "units": image.units,
+        "axis_labels": image.axis_labels,
+    }
+
+
+def _zeros(image: Image, dtype: type[np.generic]) -> NDArray[Any]:
+    shape = _planes.spatial_shape(image)
+    try:
+        return np.zeros(shape, dtype=dtype)
+    except MemoryError:
+        size = np.prod(shape, dtype=float) * np.dtype(dtype).itemsize / 1e9
+        raise InputError(
+            f"Labels for all of “{image.name}” need {size:.0f} GB of memory, more than there is: "
+            "crop the image, or open a part of the stack."
+        ) from None
+
+
+def _origin_of_plane(image: Image, index: PlaneIndex) -> NDArray[np.float64]:
+    """The `translate` with which one plane alone stands where it stands in the stack."""
+    start = image.data_to_world([float(place or 0) for place in index])
+    return np.asarray(image.affine.inverse(start))
+
+
+def _part(labels: NDArray[Any], region: Region | None) -> NDArray[Any]:
+    """The labels of the region, whether `labels` is that part or the whole plane."""
+    if region is None or labels.shape == tuple(part.stop - part.start for part in region):
+        return labels
+    return labels[region]

@@ -1,0 +1,129 @@
+"""Light work off the GUI thread. Nothing else in the plugin starts a thread."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from napari.utils.notifications import notification_manager, show_warning
+from qtpy.compat import isalive
+from qtpy.QtCore import QObject, Qt, Signal
+
+from napari_unet.core.errors import InputError
+
+_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="napari-unet")
+
+
+def run(
+    function: Callable[..., Any],
+    *args: Any,
+    on_done: Callable[[Any], None],
+    on_error: Callable[[str], None] | None = None,
+    owner: object,
+) -> None:
+    """Call `function(*args)` in a thread, then `on_done(result)` in the GUI thread.
+
+    Parameters
+    ----------
+    function : callable
+        Touches no layer and no widget; takes copies of arrays that the person may paint on.
+    on_done : callable
+        Gets the result. Not called when `owner` is gone by then.
+    on_error : callable, optional
+        Gets one sentence. Without it an `InputError` is shown as napari's warning. Any other
+        exception is a fault of ours and always goes to napari's notifications as well.
+    owner : object
+        Who asked, such as the dock.
+    """
+    call = _Call(on_done, on_error, owner)
+    _calls.add(call)
+    # the thread only emits; the slot runs where `call` lives
+    _threads.submit(function, *args).add_done_callback(call.arrived.emit)
+
+
+class Latest:
+    """Runs one request at a time; of those that come meanwhile only the newest is kept.
+
+    For work that follows a slider: the last word counts, those before it are skipped.
+    """
+
+    def __init__(self, owner: object) -> None:
+        self._owner = weakref.ref(owner)
+        self._next: tuple[Any, ...] | None = None
+        self._busy = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request runs."""
+        return self._busy
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        on_done: Callable[[Any], None],
+        on_error: Callable[[str], None] | None = None,
+    ) -> None:
+        """As `run` of this module."""
+        self._next = (function, args, on_done, on_error)
+        if not self._busy:
+            self._start()
+
+    def _start(self) -> None:
+        owner = self._owner()
+        if owner is None or self._next is None:
+            return
+        function, args, on_done, on_error = self._next
+        self._next = None
+        self._busy = True
+        run(
+            function,
+            *args,
+            on_done=lambda result: self._end(on_done, result),
+            on_error=lambda sentence: self._end(on_error or show_warning, sentence),
+            owner=owner,
+        )
+
+    def _end(self, slot: Callable[[Any], None], value: Any) -> None:
+        self._busy = False
+        slot(value)
+        if not self._busy:
+            self._start()
+
+
+class _Call(QObject):
+    """Brings the outcome of one call from its thread into the GUI thread."""
+
+    arrived = Signal(object)
+
+    def __init__(
+        self,
+        on_done: Callable[[Any], None],
+        on_error: Callable[[str], None] | None,
+        owner: object,
+    ) -> None:
+        super().__init__()
+        self._on_done = on_done
+        self._on_error = on_error
+        self._owner = weakref.ref(owner)
+        self.arrived.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+
+    def _deliver(self, future: Future[Any]) -> None:
+        _calls.discard(self)
+        owner = self._owner()
+        if owner is None or (isinstance(owner, QObject) and not isalive(owner)):
+            return
+        error = future.exception()
+        if error is None:
+            self._on_done(future.result())
+        elif isinstance(error, InputError):
+            (self._on_error or show_warning)(str(error))
+        else:
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+            if self._on_error is not None:
+                self._on_error(f"{type(error).__name__}: {error}")
+
+
+_calls: set[_Call] = set()

@@ -1,0 +1,243 @@
+"""The Predict panel: a model, an image, and the cells that the one finds in the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QRadioButton,
+    QToolButton,
+    QWidget,
+)
+
+from napari_unet.core.card import ModelCard, read_card
+from napari_unet.core.config import InstanceConfig, PredictConfig
+from napari_unet.core.errors import InputError
+from napari_unet.widgets._device_badge import DeviceBadge, short_name
+from napari_unet.widgets._dock import Dock
+from napari_unet.widgets._form import Fold, Form, tidy
+from napari_unet.widgets._image_choice import ImageChoice
+from napari_unet.widgets._model_choice import ModelChoice
+from napari_unet.widgets._model_files import check_channels, describe
+from napari_unet.widgets._predictor import Predictor, Shown
+from napari_unet.widgets._task_bar import TaskBar, TaskState
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+_SHOWN_INSTANCES = ("threshold", "min_size")
+
+
+class PredictDock(Dock):
+    """Choose a model and press Predict; threshold and size then act at once, without the net."""
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # noqa: UP037 - npe2
+        super().__init__(napari_viewer)
+        self._card: ModelCard | None = None
+        self._predictor = Predictor(self.session, self)
+        self._settings = QWidget()
+        self._build_settings()
+        self.bar = TaskBar("Predict")
+        self.bar.start_clicked.connect(self.start)
+        self.bar.stop_clicked.connect(self._predictor.stop)
+        self.result = QLabel()
+        self.result.setWordWrap(True)
+        self.result.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._about = QLabel()
+        self._about.setWordWrap(True)
+        self._about.setTextFormat(Qt.TextFormat.RichText)
+        self._about.hide()
+        self.info.toggled.connect(self._about.setVisible)
+        self.more_instances = Form(InstanceConfig)
+        self.more_instances.changed.connect(self._relabel)
+        self.prediction = Form(PredictConfig)
+        content = QWidget()
+        rows = QFormLayout(content)
+        tidy(rows)
+        rows.setContentsMargins(8, 0, 0, 0)
+        rows.addRow(self.more_instances)
+        rows.addRow(self.prediction)
+        advanced = Fold("Advanced", content)
+        for widget in (self._settings, self.bar, self.result, self._about, advanced):
+            self.body.addWidget(widget)
+        self.body.addStretch()
+        self._connect()
+        self._on_session_model()
+
+    def _build_settings(self) -> None:
+        self.model = ModelChoice("no model yet", optional=False)
+        self.model.chosen.connect(self._on_chosen)
+        self.info = QToolButton()
+        self.info.setText("info")
+        self.info.setCheckable(True)
+        self.info.setToolTip("what the model was trained on, and its scores")
+        model = QHBoxLayout()
+        model.addWidget(self.model, 1)
+        model.addWidget(self.info)
+        self.image = ImageChoice(self.session, self.connections)
+        self.visible = QRadioButton("visible field")
+        self.whole = QRadioButton("whole image")
+        self.visible.setChecked(True)
+        where = QHBoxLayout()
+        where.addWidget(self.visible)
+        where.addWidget(self.whole)
+        where.addStretch()
+        rows = QFormLayout(self._settings)
+        tidy(rows)
+        rows.addRow("Model", model)
+        rows.addRow("Image", self.image)
+        rows.addRow("Where", where)
+        self.instances = Form(InstanceConfig, _SHOWN_INSTANCES, sliders=("threshold",), rows=rows)
+        self.instances.changed.connect(self._relabel)
+        self.device = DeviceBadge()
+        rows.addRow("Runs on", self.device)
+
+    def _connect(self) -> None:
+        predictor = self._predictor
+        predictor.progressed.connect(self._on_progress)
+        predictor.warned.connect(self.result.setText)
+        predictor.shown.connect(self._on_shown)
+        predictor.stopped.connect(lambda: self._end("Stopped · nothing was changed."))
+        predictor.failed.connect(self._fail)
+        compute = self.session.compute
+        self.connections.connect(compute.ready, self.device.show_report)
+        self.connections.connect(self.session.model_changed, self._on_session_model)
+        self.connections.connect(self.session.image_changed, self._show_readiness)
+        if compute.report is not None:
+            self.device.show_report(compute.report)
+        compute.start()
+
+    @property
+    def config(self) -> PredictConfig:
+        """What the panel says."""
+        config: PredictConfig = dataclasses.replace(
+            self.prediction.value(), instances=self._instances
+        )
+        return config
+
+    @property
+    def _instances(self) -> InstanceConfig:
+        shown = self.instances.value()
+        config: InstanceConfig = dataclasses.replace(
+            self.more_instances.value(),
+            **{name: getattr(shown, name) for name in _SHOWN_INSTANCES},
+        )
+        return config
+
+    def start(self) -> None:
+        """Check that model and image go together, and predict."""
+        model = self.model.path
+        try:
+            if model is None:
+                raise InputError("There is no model yet: train one, or browse to a model file.")
+            card = read_card(model)
+            channels, name = len(self.session.image_array()), self.session.image.name
+            check_channels(card, channels, model.stem, name)
+            region = self.session.visible_region() if self.visible.isChecked() else None
+            self._predictor.start(model, self.config, region)
+        except InputError as error:
+            self._fail(str(error), "")
+            return
+        self.result.clear()
+        self._settings.setEnabled(False)
+        waiting = self.session.compute.report is None
+        self.bar.prepare(
+            "Preparing · the compute process is starting" if waiting else "Preparing · normalising"
+        )
+
+    def _relabel(self) -> None:
+        if self._predictor.can_relabel:
+            self._predictor.relabel(self._instances)
+
+    def _on_progress(self, done: int, total: int) -> None:
+        self.bar.run(f"Predicting · tile {done} of {total}", done / total)
+
+    def _on_shown(self, shown: Shown) -> None:
+        self.result.setText(self._describe(shown))
+        if self.bar.state is not TaskState.DONE:
+            self._end(" · ".join(filter(None, ("Done", f"{shown.seconds:.1f} s", self._device))))
+
+    def _describe(self, shown: Shown) -> str:
+        where = " in the visible field" if shown.region else ""
+        if not shown.cells:
+            return f"No cells{where}: lower the threshold or the smallest cell, or train on."
+        cells = "1 cell" if shown.cells == 1 else f"{shown.cells} cells"
+        return f"{cells}{where} · median Ø {shown.diameter:.0f} px{self._in_units(shown.diameter)}"
+
+    def _in_units(self, diameter: float) -> str:
+        image = self.session.image
+        if image is None or str(image.units[-1]) in ("pixel", "px"):
+            return ""
+        size = diameter * math.sqrt(abs(float(image.scale[-1] * image.scale[-2])))
+        return f" = {size:.3g} {image.units[-1]:~P}"
+
+    @property
+    def _device(self) -> str:
+        report, config = self.session.compute.report, self.prediction.value()
+        if config.device != "auto" or config.precision != "auto" or report is None:
+            return config.device if config.device != "auto" else ""
+        return f"{short_name(report.name)}, {report.precision}"
+
+    def _fail(self, sentence: str, details: str) -> None:
+        self._settings.setEnabled(True)
+        self.bar.fail(sentence, details)
+        show_warning(sentence)
+
+    def _end(self, sentence: str) -> None:
+        self._settings.setEnabled(True)
+        self.bar.finish(sentence)
+
+    def _on_session_model(self) -> None:
+        if self.session.model is not None:
+            self.model.set_path(self.session.model)
+        else:
+            self.model.refresh()
+        self._show_card()
+
+    def _on_chosen(self, path: Path | None) -> None:
+        self.session.model = path
+        self._show_card()
+
+    def _show_card(self) -> None:
+        """Read the card of the chosen model; its tuned threshold and size go into the form."""
+        self._card, path = None, self.model.path
+        self.info.setEnabled(path is not None)
+        if path is None:
+            self._about.setText("")
+        else:
+            try:
+                self._card = read_card(path)
+            except InputError as error:
+                self._about.setText(str(error))
+                self.bar.fail(str(error))
+                return
+            rows = "".join(
+                f"<tr><td style='padding-right:8px'>{what}</td><td>{value}</td></tr>"
+                for what, value in describe(self._card)
+            )
+            self._about.setText(f"<b>{path.stem}</b><table>{rows}</table>")
+            self.instances.set(self._card.instances)
+            self.more_instances.set(self._card.instances)
+        self._show_readiness()
+
+    def _show_readiness(self) -> None:
+        if self._predictor.busy:
+            return
+        if self.model.path is None:
+            self.bar.ready("There is no model yet: train one, or browse to a model file.")
+        elif self.session.image is None:
+            self.bar.ready("No image is open. Drop one on the window, or use File ▸ Open Sample.")
+        else:
+            self.bar.ready(f"Ready to find cells in “{self.session.image.name}”.")
+
+    def let_go(self) -> None:
+        self._predictor.close()
+        super().let_go()

@@ -1,0 +1,258 @@
+"""The Train panel: one click from paint to a model, and what the training says meanwhile."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_warning
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_unet.core.annotation import check_trainable
+from napari_unet.core.config import AugmentConfig, NormalizeConfig, TrainConfig
+from napari_unet.core.errors import InputError
+from napari_unet.core.types import Sample
+from napari_unet.widgets._device_badge import DeviceBadge
+from napari_unet.widgets._dock import Dock
+from napari_unet.widgets._form import Fold, Form, guard_wheel, tidy
+from napari_unet.widgets._model_choice import ModelChoice
+from napari_unet.widgets._model_files import ARCHITECTURES, new_model_path
+from napari_unet.widgets._plot import CurvePlot
+from napari_unet.widgets._preview import Preview
+from napari_unet.widgets._saved_line import SavedLine
+from napari_unet.widgets._task_bar import TaskBar
+from napari_unet.widgets._training_log import TrainingLog
+from napari_unet.widgets._worker import run
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+BUDGETS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Minutes to choose from."""
+
+
+class TrainDock(Dock):
+    """Choose how long, press Train, watch; the model is saved and chosen for prediction."""
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # noqa: UP037 - npe2
+        super().__init__(napari_viewer)
+        self._job: int | None = None
+        self._output: Path | None = None
+        self._settings = QWidget()
+        self._build_settings()
+        self.bar = TaskBar("Train")
+        self.bar.start_clicked.connect(self.start)
+        self.bar.stop_clicked.connect(self._stop)
+        self.plot = CurvePlot(self.session.viewer.theme)
+        self.log = TrainingLog(self.bar, self.plot)
+        self.saved = SavedLine()
+        self.saved.renamed.connect(self._on_renamed)
+        self._preview = Preview(self.session, self)
+        self._preview.failed.connect(self.log.warn)
+        self._advanced = self._build_advanced()
+        for widget in (self._settings, self.bar, self.plot, self.log, self.saved, self._advanced):
+            self.body.addWidget(widget)
+        self.body.addStretch()
+        self._connect()
+        self._show_readiness()
+
+    def _build_settings(self) -> None:
+        self.architecture = QComboBox()
+        for name, title in ARCHITECTURES.items():
+            self.architecture.addItem(title, name)
+        self.start_from = ModelChoice("from scratch", optional=True)
+        self.budget = QComboBox()
+        for minutes in BUDGETS:
+            self.budget.addItem("30 s" if minutes == 0.5 else f"{minutes:g} min", minutes)
+        self.budget.setCurrentIndex(BUDGETS.index(TrainConfig().minutes))
+        self.budget.setToolTip("the learning rate falls to zero over it; the best state is kept")
+        self.held_out = QLabel()
+        self.held_out.setWordWrap(True)
+        self.live = QCheckBox("show cells while it learns")
+        self.live.setChecked(True)
+        self.live.setToolTip("predicts the visible field each time the model gets better")
+        self.device = DeviceBadge()
+        for combo in (self.architecture, self.budget):
+            guard_wheel(combo)
+        rows = QFormLayout(self._settings)
+        tidy(rows)
+        rows.addRow("Model", self.architecture)
+        rows.addRow("Start", self.start_from)
+        rows.addRow("Budget", self.budget)
+        rows.addRow("Held out", self.held_out)
+        rows.addRow("Preview", self.live)
+        rows.addRow("Runs on", self.device)
+
+    def _build_advanced(self) -> Fold:
+        self.training = Form(TrainConfig)
+        self.training.changed.connect(self._show_held_out)
+        self.augment = Form(AugmentConfig)
+        self.normalize = Form(NormalizeConfig)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(8, 0, 0, 0)
+        for title, form in (
+            ("", self.training),
+            ("Augmentation", self.augment),
+            ("Grey values", self.normalize),
+        ):
+            if title:
+                layout.addWidget(QLabel(f"<b>{title}</b>"))
+            layout.addWidget(form)
+        self._show_held_out()
+        return Fold("Advanced", content)
+
+    def _connect(self) -> None:
+        compute = self.session.compute
+        connect = self.connections.connect
+        connect(compute.ready, self.device.show_report)
+        connect(compute.happened, self._on_happened)
+        connect(compute.done, self._on_done)
+        connect(compute.stopped, self._on_stopped)
+        connect(compute.failed, self._on_failed)
+        connect(self.session.image_changed, self._show_readiness)
+        connect(self.session.labels_changed, self._show_readiness)
+        connect(self.session.viewer.events.theme, self._on_theme)
+        if compute.report is not None:
+            self.device.show_report(compute.report)
+        compute.start()
+
+    @property
+    def config(self) -> TrainConfig:
+        """What the panel says, with the weight map of the session."""
+        config: TrainConfig = dataclasses.replace(
+            self.training.value(),
+            minutes=self.budget.currentData(),
+            augment=self.augment.value(),
+            normalize=self.normalize.value(),
+            weights=self.session.weights,
+        )
+        return config
+
+    def set_minutes(self, minutes: float) -> None:
+        """Choose a budget, also one that the list does not offer."""
+        row = self.budget.findData(minutes)
+        if row < 0:
+            self.budget.addItem(f"{minutes:g} min", minutes)
+            row = self.budget.count() - 1
+        self.budget.setCurrentIndex(row)
+
+    def start(self) -> None:
+        """Take a snapshot of the annotation, check it, and train on it."""
+        try:
+            sample = self.session.sample()
+        except InputError as error:
+            self._refuse(str(error))
+            return
+        self.saved.show_path(None)
+        self.bar.prepare("Preparing · looking at the annotation")
+        self._settings.setEnabled(False)
+        run(
+            check_trainable,
+            (sample,),
+            on_done=lambda _: self._train(sample),
+            on_error=self._refuse,
+            owner=self,
+        )
+
+    def _train(self, sample: Sample) -> None:
+        if self.bar.stopping:
+            self._end("Stopped · training had not begun.")
+            return
+        config = self.config
+        self._output = new_model_path(sample.name)
+        self.log.begin(config)
+        if self.session.compute.report is None:
+            self.bar.prepare("Preparing · the compute process is starting")
+        self._job = self.session.compute.train(
+            (sample,),
+            config,
+            output=self._output,
+            architecture=self.architecture.currentData(),
+            start_from=self.start_from.path,
+            class_names=self.session.class_names,
+        )
+
+    def _stop(self) -> None:
+        if self._job is not None:
+            self.session.compute.stop(self._job)
+
+    def _refuse(self, sentence: str) -> None:
+        self._settings.setEnabled(True)
+        self.bar.fail(sentence)
+        show_warning(sentence)
+
+    def _on_happened(self, job: int, event: object) -> None:
+        if job != self._job or self._output is None:
+            return
+        self.log.add(event)
+        if self.log.just_got_better and self.live.isChecked():
+            self._preview.show_model(self._output)
+
+    def _on_done(self, job: int, result: dict[str, Any]) -> None:
+        if job == self._job:
+            self._keep(result["model"])
+            self._end(self.log.final("Done"))
+
+    def _on_stopped(self, job: int, result: dict[str, Any]) -> None:
+        if job == self._job:
+            self._keep(result["model"])
+            self._end(
+                self.log.final("Stopped")
+                if result["model"]
+                else "Stopped · nothing was learnt yet, so nothing is saved."
+            )
+
+    def _on_failed(self, job: int, sentence: str, details: str) -> None:
+        if job == self._job:
+            self._end("")
+            self.bar.fail(sentence, details)
+            show_warning(sentence)
+
+    def _keep(self, model: str | None) -> None:
+        if model is None:
+            return
+        path = Path(model)
+        self.saved.show_path(path)
+        self.session.model = path
+        self.start_from.refresh()
+        if self.live.isChecked():
+            self._preview.show_model(path)
+
+    def _end(self, sentence: str) -> None:
+        self._job = None
+        self.log.end()
+        self._settings.setEnabled(True)
+        self.bar.finish(sentence)
+
+    def _on_renamed(self, path: Path) -> None:
+        self.session.model = path
+        self.start_from.refresh()
+
+    def _show_held_out(self, config: TrainConfig | None = None) -> None:
+        fraction = (config or self.training.value()).val_fraction
+        self.held_out.setText(
+            f"{100 * fraction:.0f} % of what is painted" if fraction else "nothing"
+        )
+        self.held_out.setToolTip("never trained on: it judges the model and picks the best state")
+
+    def _show_readiness(self) -> None:
+        if self._job is not None:
+            return
+        session = self.session
+        if session.image is None:
+            self.bar.ready("No image is open. Drop one on the window, or use File ▸ Open Sample.")
+        elif session.labels is None:
+            self.bar.ready(f"“{session.image.name}” has no annotation yet: paint some cells.")
+        else:
+            self.bar.ready(f"Ready to train on “{session.labels.name}”.")
+
+    def _on_theme(self, event: Any) -> None:
+        self.plot.set_theme(self.session.viewer.theme)
+
+    def let_go(self) -> None:
+        self._stop()
+        self._job = None
+        self._preview.close()
+        super().let_go()

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.core.config import AugmentConfig, NormalizeConfig, WeightConfig
+from napari_unet.core.dataset import TileSampler, split_samples
+from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
+from napari_unet.core.types import Sample
+
+
+def sampler(samples, seed=0, plan=UNetConfig(base=4, depth=2)):
+    return TileSampler(samples, UNetSegmenter(plan), WeightConfig(), NormalizeConfig(), "cpu", seed)
+
+
+def test_batches_have_the_shapes_that_the_network_needs(discs):
+    batch = sampler([discs]).draw(3, 64, AugmentConfig())
+    assert batch.image.shape == (3, 1, 64, 64)
+    assert batch.index.shape == batch.weight.shape == (3, 64, 64)
+    assert batch.index.dtype == torch.int64
+    plan = UNetConfig(base=4, depth=2, padding="valid")
+    batch = sampler([discs], plan=plan).draw(1, 64, AugmentConfig())
+    assert batch.image.shape == (1, 1, 64 + 48, 64 + 48)
+    assert batch.index.shape == (1, 64, 64)
+
+
+def test_the_same_seed_draws_the_same_tiles(discs):
+    first, second = (sampler([discs], 3).draw(2, 32, AugmentConfig()) for _ in range(2))
+    assert torch.equal(first.image, second.image)
+    assert torch.equal(first.index, second.index)
+
+
+def test_unsaid_area_weighs_nothing_and_is_no_centre(discs):
+    labels = discs.labels.copy()
+    complete = np.zeros(labels.shape, bool)
+    complete[:, :60] = True
+    labels[~complete] = 0
+    sample = dataclasses.replace(discs, labels=labels, complete=complete)
+    still = AugmentConfig(elastic=0, rotate=False, flip=False, scale=1, intensity=0, noise=0)
+    drawn = sampler([sample])
+    for _ in range(20):
+        batch = drawn.draw(1, 32, still)
+        assert (batch.weight > 0).any()
+
+
+def test_whole_images_are_held_out_where_there_are_enough(discs):
+    samples = [dataclasses.replace(discs, name=str(i)) for i in range(10)]
+    split = split_samples(samples, 0.2, seed=0)
+    names = [{sample.name for sample in part} for part in (split.train, split.held_out)]
+    assert len(names[1]) == 2
+    assert not names[0] & names[1]
+    assert split.words == "2 of 10 images"
+    again = split_samples(samples, 0.2, seed=0)
+    assert [s.name for s in again.held_out] == [s.name for s in split.held_out]
+    others = {tuple(s.name for s in split_samples(samples, 0.2, k).held_out) for k in range(9)}
+    assert len(others) > 3
+
+
+def test_of_a_lone_image_blocks_are_held_out_and_no_pixel_is_on_both_sides(discs):
+    split = split_samples([discs], 0.3, seed=0)
+    (train,), (held_out,) = split.train, split.held_out
+    assert not (train.complete & held_out.complete).any()
+    assert (train.complete | held_out.complete).all()
+    assert (train.labels[held_out.complete] == 0).all()
+    assert "regions" in split.words
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.2])
+def test_without_two_cells_on_each_side_nothing_is_held_out(fraction):
+    labels = np.zeros((64, 64), np.int32)
+    labels[5:9, 5:9] = 1
+    sample = Sample(np.zeros((1, 64, 64)), labels)
+    split = split_samples([sample], fraction, 0)
+    assert split.held_out == []
+    assert split.train == [sample]
+    assert split.words == ""

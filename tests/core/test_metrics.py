@@ -1,0 +1,237 @@
+"""Metrics against a brute-force matching, hand-computed examples and invariances."""
+
+from __future__ import annotations
+
+from itertools import combinations, permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.metrics import (
+    THRESHOLDS,
+    adapted_rand_error,
+    evaluate,
+    score_image,
+)
+
+KEYS = ["ap50", "ap75", "f1_50", "mean_ap", "pq", "iou"]
+
+images = st.tuples(st.integers(1, 6), st.integers(1, 6)).flatmap(
+    lambda shape: st.tuples(
+        arrays(np.int32, shape, elements=st.integers(-1, 4)),
+        arrays(np.int32, shape, elements=st.integers(0, 4)),
+        arrays(np.bool_, shape),
+    )
+)
+
+
+def brute_force_true_positives(truth, prediction, threshold):
+    """The largest one-to-one matching, by trying them all, with IoU as exact fractions."""
+    twentieths = round(threshold * 20)
+    true_ids = [i for i in np.unique(truth) if i > 0]
+    pred_ids = [i for i in np.unique(prediction) if i > 0]
+
+    def fits(i, j):
+        a, b = truth == i, prediction == j
+        return 20 * np.sum(a & b) >= twentieths * np.sum(a | b)
+
+    for size in range(min(len(true_ids), len(pred_ids)), 0, -1):
+        for some in combinations(true_ids, size):
+            for others in permutations(pred_ids, size):
+                if all(fits(i, j) for i, j in zip(some, others, strict=True)):
+                    return size
+    return 0
+
+
+@given(images)
+@settings(max_examples=150, deadline=None)
+def test_matching_equals_brute_force(case):
+    truth, prediction, _ = case
+    scores = score_image(truth, prediction)
+    expected = [brute_force_true_positives(truth, prediction, t) for t in THRESHOLDS]
+    assert scores.true_positives.tolist() == expected
+
+
+@given(images, st.permutations(range(1, 5)), st.permutations(range(1, 5)))
+@settings(max_examples=60, deadline=None)
+def test_ids_do_not_matter(case, true_order, pred_order):
+    truth, prediction, supervision = case
+    renamed_truth = np.where(truth > 0, np.array([0, *true_order])[truth.clip(0)] * 100_003, truth)
+    renamed_pred = np.array([0, *pred_order])[prediction]
+    one = score_image(truth, prediction, supervision).summary()
+    other = score_image(renamed_truth, renamed_pred, supervision).summary()
+    assert one == pytest.approx(other)
+
+
+@given(images)
+@settings(max_examples=60, deadline=None)
+def test_flips_do_not_matter(case):
+    plain = score_image(*case).summary()
+    for flipped in ([a[::-1] for a in case], [a[:, ::-1] for a in case], [a.T for a in case]):
+        assert score_image(*flipped).summary() == pytest.approx(plain)
+
+
+@given(images)
+@settings(max_examples=60, deadline=None)
+def test_unsaid_pixels_do_not_matter(case):
+    """Other predictions may come and go where nothing is said: every score stays."""
+    truth, prediction, supervision = case
+    supervision |= truth > 0
+    extra = prediction.copy()
+    extra[~supervision & (prediction == 0)] = 9
+    assert (
+        score_image(truth, extra, supervision).summary()
+        == score_image(truth, prediction, supervision).summary()
+    )
+
+
+@given(images)
+@settings(max_examples=60, deadline=None)
+def test_scores_lie_between_0_and_1_and_fall_with_the_threshold(case):
+    scores = score_image(*case)
+    for values in (scores.precision, scores.recall, scores.f1, scores.ap):
+        assert np.all((values >= 0) & (values <= 1))
+        assert np.all(np.diff(values) <= 0)
+    for value in (scores.pq, scores.iou, scores.dice, scores.seg):
+        assert 0 <= value <= 1
+
+
+@given(arrays(np.int32, (5, 6), elements=st.integers(0, 5)))
+@settings(max_examples=30, deadline=None)
+def test_the_truth_itself_is_perfect(truth):
+    result = evaluate(truth, truth)
+    assert all(result[key] == result[f"pooled_{key}"] == 1 for key in KEYS)
+
+
+def row(*runs):
+    """One row of pixels from (label, length) pairs."""
+    return np.array([[label for label, length in runs for _ in range(length)]], np.int32)
+
+
+def test_hand_computed_counts():
+    # IoU of 1: 8/10, of 2: 6/10; predicted 3 is in the background, true 3 is missed.
+    truth = row((1, 10), (0, 2), (2, 6), (0, 10), (3, 4))
+    prediction = row((5, 8), (0, 4), (7, 10), (0, 2), (3, 4), (0, 4))
+    scores = score_image(truth, prediction)
+    assert (scores.n_true, scores.n_pred) == (3, 3)
+    assert scores.true_positives.tolist() == [2, 2, 2, 1, 1, 1, 1, 0, 0, 0]
+    assert scores.ap[0] == 2 / 4
+    assert scores.precision[0] == scores.recall[0] == scores.f1[0] == 2 / 3
+    assert scores.pq == pytest.approx((0.8 + 0.6) / 3)
+    assert scores.seg == pytest.approx((0.8 + 0.6) / 3)
+    assert scores.iou == 14 / 28
+    assert scores.dice == 28 / 42
+
+
+def test_two_halves_are_one_match_at_exactly_a_half():
+    truth, halves = row((1, 4)), row((1, 2), (2, 2))
+    assert score_image(truth, halves).true_positives[0] == 1
+    assert score_image(halves, truth).true_positives[0] == 1
+    assert score_image(truth, halves).pq == 0  # panoptic quality asks for more than a half
+    assert score_image(truth, halves).seg == 0
+
+
+def test_eleven_twentieths_count_at_0_55():
+    scores = score_image(row((1, 20)), row((1, 11), (0, 9)))
+    assert scores.true_positives.tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_means_and_pools_differ():
+    one_cell, four_cells = row((1, 4)), row((1, 2), (2, 2), (3, 2), (4, 2))
+    half_found = row((1, 2), (2, 2), (0, 4))
+    result = evaluate([one_cell, four_cells], [one_cell, half_found])
+    assert result["ap50"] == (1 + 1 / 2) / 2
+    assert result["pooled_ap50"] == 3 / 5
+    assert result["f1_50"] == pytest.approx((1 + 2 / 3) / 2)
+    assert result["pooled_f1_50"] == 3 / 4
+    assert result["iou"] == (1 + 1 / 2) / 2
+    assert result["pooled_iou"] == 8 / 12
+    assert (result["images"], result["n_true"], result["n_pred"]) == (2, 5, 3)
+
+
+def test_keys():
+    counts = ["images", "n_true", "n_pred"]
+    pooled = [f"pooled_{key}" for key in KEYS]
+    assert list(evaluate(row((1, 2)), row((1, 2)))) == KEYS + pooled + counts
+
+
+def test_an_image_without_cells():
+    nothing, something = row((0, 4)), row((1, 2), (0, 2))
+    assert all(evaluate(nothing, nothing)[key] == 1 for key in KEYS)
+    assert all(evaluate(nothing, something)[key] == 0 for key in KEYS)
+    assert all(evaluate(something, nothing)[key] == 0 for key in KEYS)
+
+
+def test_a_stack_is_a_sequence_of_images():
+    stack = np.stack([row((1, 4)), row((0, 4))])
+    assert evaluate(stack, stack) == evaluate(list(stack), list(stack))
+    assert evaluate(stack, stack)["images"] == 2
+
+
+def test_painted_background_is_background():
+    assert evaluate(row((1, 2), (-1, 2)), row((1, 2), (0, 2)))["pq"] == 1
+
+
+def test_a_prediction_in_unsaid_area_is_left_out():
+    truth = row((1, 4), (0, 6))
+    prediction = row((1, 4), (0, 1), (2, 5))
+    everything = score_image(truth, prediction)
+    assert (everything.n_pred, everything.ap[0]) == (2, 0.5)
+    mostly_unsaid = score_image(truth, prediction, row((1, 7), (0, 3)).astype(bool))
+    assert (mostly_unsaid.n_pred, mostly_unsaid.ap[0]) == (1, 1.0)
+    mostly_said = score_image(truth, prediction, row((1, 8), (0, 2)).astype(bool))
+    assert (mostly_said.n_pred, mostly_said.ap[0]) == (2, 0.5)
+
+
+def test_a_blob_over_unsaid_area_is_no_match():
+    """A net that calls everything a cell must not score on sparse paint."""
+    truth = row((0, 8), (1, 4), (0, 8))
+    scores = score_image(truth, np.ones_like(truth), truth > 0)
+    assert (scores.n_true, scores.n_pred, scores.true_positives[0]) == (1, 0, 0)
+
+
+def test_a_cell_on_the_edge_of_a_region_is_in_or_out_as_a_whole():
+    truth = row((0, 2), (1, 10), (0, 2))
+    supervision = row((1, 7), (0, 7)).astype(bool)  # half of the cell
+    assert score_image(truth, truth, supervision).ap.tolist() == [1.0] * 10
+    assert score_image(truth, row((0, 2), (1, 5), (0, 7)), supervision).ap[1] == 0
+    less = row((1, 6), (0, 8)).astype(bool)
+    outside = score_image(truth, truth, less)
+    assert (outside.n_true, outside.n_pred, outside.union) == (0, 0, 0)
+
+
+def test_unsupervised_images_are_left_out():
+    cell, nothing = row((1, 2), (0, 2)), row((0, 4))
+    result = evaluate([cell, cell], [cell, nothing], [None, np.zeros((1, 4), bool)])
+    assert (result["images"], result["ap50"]) == (1, 1)
+    with pytest.raises(InputError, match="nothing to score"):
+        evaluate(cell, cell, np.zeros((1, 4), bool))
+
+
+def test_adapted_rand_error():
+    truth = np.repeat([[1, 2], [1, 2]], 4, axis=1).astype(np.int32)
+    assert adapted_rand_error(truth, truth * 7) == pytest.approx(0)
+    # 16 pixels in one segment: 120 pairs, of which the 2 × 28 within the two cells are right
+    assert adapted_rand_error(truth, np.ones_like(truth)) == pytest.approx(1 - 2 * 56 / (56 + 120))
+    with pytest.raises(InputError, match="no cell"):
+        adapted_rand_error(np.zeros_like(truth), truth)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((np.zeros((4, 4), int), np.zeros((4, 5), int)), "4 × 4 pixels but"),
+        ((np.zeros((4, 4)), np.zeros((4, 4), int)), "truth are of type float64"),
+        ((np.zeros((4, 4), int), np.zeros((4, 4), int), np.ones((2, 2), bool)), "mask is 2 × 2"),
+        (([np.zeros((4, 4), int)], []), "1 true label images but 0"),
+        (([], []), "nothing to score"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
+        evaluate(*arguments)
+    assert str(caught.value).count(".") == 1

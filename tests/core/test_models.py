@@ -1,0 +1,34 @@
+"""What every registered model must do, whatever it is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from napari_unet.core.checkpoint import load_model
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.events import exhaust
+from napari_unet.core.metrics import evaluate
+from napari_unet.core.models import MODELS
+from napari_unet.core.prediction import predict
+from napari_unet.core.training import train
+from napari_unet.core.types import TileDone
+
+PREDICT = PredictConfig(device="cpu", precision="float32", tile=64)
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_overfit_predict_save_load_predict_the_same(architecture, discs, quick, tmp_path):
+    path = tmp_path / "model.safetensors"
+    config = dataclasses.replace(quick, val_fraction=0)
+    model = exhaust(train([discs], config, architecture=architecture, output=path))
+    seen = []
+    first = exhaust(predict(model, discs.image, PREDICT), seen.append)
+    assert [event.done for event in seen if isinstance(event, TileDone)] == [1, 2, 3, 4, 5, 6]
+    assert evaluate(discs.labels, first.labels)["ap50"] > 0.9
+    second = exhaust(predict(load_model(path, "cpu"), discs.image, PREDICT))
+    np.testing.assert_array_equal(first.labels, second.labels)
+    np.testing.assert_array_equal(first.scores, second.scores)
+    assert len(first.classes) == len(first.scores) == first.labels.max()

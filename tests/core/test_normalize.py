@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unet.core.config import NormalizeConfig
+from napari_unet.core.errors import InputError
+from napari_unet.core.normalize import normalize, percentiles
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, float])
+def test_percentiles_become_zero_and_one(dtype):
+    image = (np.random.default_rng(0).random((2, 64, 64)) * 100).astype(dtype)
+    ready = normalize(image, NormalizeConfig(low=10, high=90))
+    assert ready.dtype == np.float32
+    np.testing.assert_allclose(np.percentile(ready, 10, axis=(1, 2)), 0, atol=0.02)
+    np.testing.assert_allclose(np.percentile(ready, 90, axis=(1, 2)), 1, atol=0.02)
+
+
+@given(st.floats(0.01, 1000), st.floats(-1000, 1000))
+def test_gain_and_offset_of_the_camera_do_not_matter(gain, offset):
+    image = np.random.default_rng(0).random((1, 16, 16))
+    np.testing.assert_allclose(normalize(image), normalize(gain * image + offset), atol=1e-4)
+
+
+def test_large_32_bit_values_keep_their_contrast():
+    image = 2_000_000_000 + np.arange(256, dtype=np.uint32).reshape(1, 16, 16)
+    assert len(np.unique(normalize(image))) == 256
+
+
+def test_a_few_bright_pixels_on_a_flat_ground_are_not_constant():
+    image = np.zeros((1, 100, 100), np.uint8)
+    image[0, 5, 5] = 200
+    assert normalize(image).max() == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (np.full((1, 8, 8), 7), "constant"),
+        (np.full((1, 8, 8), np.nan), "NaN"),
+        (np.ones((1, 0, 8)), "empty"),
+        (np.ones((8, 8)), "axes"),
+        (np.ones((1, 8, 8), complex), "complex"),
+        (np.full((1, 2, 2), "a"), "grey values"),
+    ],
+)
+def test_what_cannot_be_normalised_is_said_in_a_sentence(image, said):
+    with pytest.raises(InputError, match=said):
+        normalize(image, name="hela.tif")
+
+
+def test_a_constant_channel_beside_a_good_one_is_zero():
+    image = np.stack([np.full((8, 8), 3.0), np.arange(64.0).reshape(8, 8)])
+    assert (normalize(image)[0] == 0).all()
+    assert percentiles(image).shape == (2, 2)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.core.card import ModelCard
+from napari_unet.core.checkpoint import Model
+from napari_unet.core.config import PredictConfig, to_dict
+from napari_unet.core.errors import InputError
+from napari_unet.core.events import exhaust
+from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
+from napari_unet.core.prediction import predict
+
+SAME = UNetConfig(base=4, depth=3, classes=2)
+VALID = UNetConfig(base=4, depth=3, padding="valid", normalization="none")
+
+
+def untrained(plan: UNetConfig) -> Model:
+    """A network with random weights and running statistics that are not those of a fresh one."""
+    torch.manual_seed(0)
+    segmenter = UNetSegmenter(plan)
+    for layer in segmenter.net.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.3)
+            layer.running_var.uniform_(0.5, 2)
+    segmenter.net.eval()
+    return Model(segmenter, ModelCard("unet", to_dict(plan), channels=plan.channels))
+
+
+def probabilities(model, image, tile, region=None):
+    config = PredictConfig(tile=tile, device="cpu", precision="float32")
+    return exhaust(predict(model, image, config, region=region)).probabilities
+
+
+@pytest.mark.parametrize("plan", [SAME, VALID], ids=["same", "valid"])
+@pytest.mark.parametrize("shape", [(100, 131), (64, 64), (33, 200), (7, 5)])
+def test_tiled_equals_whole_in_the_interior_and_at_the_border(plan, shape):
+    model = untrained(plan)
+    image = np.random.default_rng(1).random((1, *shape))
+    whole = probabilities(model, image, 1024)
+    assert whole.shape == (plan.classes, *shape)
+    assert whole.std() > 1e-3
+    for tile in (16, 40, 64):
+        np.testing.assert_allclose(probabilities(model, image, tile), whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("plan", [SAME, VALID], ids=["same", "valid"])
+def test_a_region_equals_its_cut_of_the_whole(plan):
+    model = untrained(plan)
+    image = np.random.default_rng(1).random((1, 120, 90))
+    region = (slice(13, 77), slice(30, 61))
+    whole = probabilities(model, image, 1024)
+    np.testing.assert_allclose(
+        probabilities(model, image, 24, region), whole[:, 13:77, 30:61], atol=1e-4
+    )
+
+
+def test_flipping_the_weights_flips_the_prediction():
+    """Mirrored border and tile grid have no preferred side."""
+    model = untrained(VALID)
+    image = np.random.default_rng(2).random((1, 64, 64))
+    expected = probabilities(model, image, 64)[:, :, ::-1]
+    for layer in model.segmenter.net.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            layer.weight.data = layer.weight.data.flip(-1)
+    np.testing.assert_allclose(probabilities(model, image[:, :, ::-1], 64), expected, atol=1e-4)
+
+
+def test_probabilities_go_into_the_callers_array():
+    model = untrained(SAME)
+    out = np.full((2, 40, 40), -1, np.float32)
+    prediction = exhaust(predict(model, np.random.default_rng(0).random((1, 40, 40)), out=out))
+    assert prediction.probabilities is out
+    assert 0 <= out.min() <= out.max() <= 1
+
+
+def test_an_image_of_other_channels_is_refused():
+    with pytest.raises(InputError, match="3 channels, such as RGB"):
+        exhaust(predict(untrained(SAME), np.ones((3, 8, 8))))

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unet.core.tiling import grid, mirror, read
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 50), st.sampled_from([1, 8, 16]))
+def test_tiles_cover_the_image_exactly_once(height, width, tile, stride):
+    covered = np.zeros((height, width), int)
+    for part in grid((height, width), tile, 2 * stride, stride):
+        covered[part.write] += 1
+        assert part.start[0] % stride == 0
+        assert part.start[1] % stride == 0
+        assert part.size[0] % stride == 0
+    assert (covered == 1).all()
+
+
+@given(st.data())
+def test_tiles_cover_a_region_exactly_once_with_context_on_each_side(data):
+    shape = data.draw(st.tuples(st.integers(2, 90), st.integers(2, 90)))
+    bounds = [sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n)))) for n in shape]
+    if any(a == b for a, b in bounds):
+        return
+    region = tuple(slice(a, b) for a, b in bounds)
+    covered = np.zeros(shape, int)
+    for part in grid(shape, 32, 16, 8, region):
+        covered[part.write] += 1
+        for axis in (0, 1):
+            assert part.write[axis].start - part.start[axis] >= 16
+            assert part.start[axis] + part.size[axis] - part.write[axis].stop >= 16
+    expected = np.zeros(shape, int)
+    expected[region] = 1
+    np.testing.assert_array_equal(covered, expected)
+
+
+@given(st.integers(1, 12), st.integers(0, 40), st.integers(0, 40))
+def test_mirror_is_numpys_reflect(length, before, after):
+    axis = np.arange(length)
+    expected = np.pad(axis, (before, after), mode="reflect" if length > 1 else "edge")
+    np.testing.assert_array_equal(mirror(np.arange(-before, length + after), length), expected)
+
+
+@given(st.integers(-30, 30), st.integers(-30, 30), st.integers(1, 40), st.integers(1, 40))
+def test_read_equals_padding_the_whole_image(row, column, height, width):
+    image = np.arange(2 * 11 * 7).reshape(2, 11, 7)
+    padded = np.pad(image, ((0, 0), (80, 80), (80, 80)), mode="reflect")
+    expected = padded[:, 80 + row : 80 + row + height, 80 + column : 80 + column + width]
+    np.testing.assert_array_equal(read(image, (row, column), (height, width)), expected)

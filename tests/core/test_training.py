@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.core.card import read_card
+from napari_unet.core.errors import InputError
+from napari_unet.core.events import exhaust
+from napari_unet.core.training import train
+from napari_unet.core.types import Prepared, Stepped, Validated, Warned
+
+
+def run(samples, config, **options):
+    events = []
+    model = exhaust(train(samples, config, **options), events.append)
+    return model, events
+
+
+def weights(model):
+    return {k: v.clone() for k, v in model.segmenter.net.state_dict().items()}
+
+
+def test_events_tell_the_whole_story(discs, quick, tmp_path):
+    output = tmp_path / "model.safetensors"
+    model, events = run([discs], quick, output=output)
+    prepared = events[0]
+    assert isinstance(prepared, Prepared)
+    assert "regions" in prepared.held_out
+    steps = [event for event in events if isinstance(event, Stepped)]
+    assert [event.step for event in steps] == list(range(1, 61))
+    assert steps[-1].fraction == 1
+    assert steps[-1].loss < steps[0].loss
+    looks = [event for event in events if isinstance(event, Validated)]
+    assert [event.step for event in looks] == [20, 40, 60]
+    best = max(looks, key=lambda event: (event.f1, event.step))
+    assert model.card.scores["step"] == best.step
+    assert read_card(output).scores == model.card.scores
+
+
+def test_the_same_seed_gives_the_same_model(discs, quick):
+    short = dataclasses.replace(quick, steps=6)
+    first, second = (weights(run([discs], short)[0]) for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    other = weights(run([discs], dataclasses.replace(short, seed=1))[0])
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_stop_saves_what_was_learnt(discs, quick, tmp_path):
+    output = tmp_path / "model.safetensors"
+    work = train([discs], quick, output=output)
+    while not isinstance(next(work), Validated):
+        pass
+    work.close()
+    assert read_card(output).scores["step"] == 20
+
+
+def test_stop_before_the_first_step_leaves_no_file(discs, quick, tmp_path):
+    output = tmp_path / "model.safetensors"
+    work = train([discs], quick, output=output)
+    next(work)
+    work.close()
+    assert not output.exists()
+
+
+def test_a_budget_of_minutes_ends_the_training(discs, quick):
+    _, events = run([discs], dataclasses.replace(quick, steps=None, minutes=0.05))
+    steps = [event for event in events if isinstance(event, Stepped)]
+    assert 2.5 < steps[-1].seconds < 10
+
+
+def test_going_on_scores_the_start_model_first(discs, quick, tmp_path):
+    output = tmp_path / "model.safetensors"
+    run([discs], quick, output=output)
+    _, events = run([discs], dataclasses.replace(quick, steps=2), start_from=output)
+    assert [event.step for event in events if isinstance(event, Validated)][0] == 0
+
+
+def test_too_little_paint_to_hold_out_is_said(discs, quick):
+    labels = np.where(discs.labels == 6, 6, 0).astype(np.int32)
+    _, events = run(
+        [dataclasses.replace(discs, labels=labels)], dataclasses.replace(quick, steps=2)
+    )
+    assert any(isinstance(event, Warned) for event in events)
+
+
+def test_a_start_model_of_other_channels_is_refused(discs, quick, tmp_path):
+    output = tmp_path / "model.safetensors"
+    run([discs], dataclasses.replace(quick, steps=1), output=output)
+    rgb = dataclasses.replace(discs, image=np.repeat(discs.image, 3, axis=0), name="he.png")
+    with pytest.raises(InputError, match=r"he\.png is of 3 channels"):
+        run([rgb], quick, start_from=output)
+
+
+def test_two_classes_are_learnt(discs, quick):
+    image = discs.image.copy()
+    classes = {label: 1 + label % 2 for label in range(1, 13)}
+    for label, kind in classes.items():
+        if kind == 2:
+            image[0][discs.labels == label] //= 2
+    sample = dataclasses.replace(discs, image=image, classes=classes)
+    model, _ = run([sample], dataclasses.replace(quick, val_fraction=0), class_names=("a", "b"))
+    assert model.card.classes == ("a", "b")
+
+
+@pytest.mark.parametrize("steps", [1])
+def test_the_paper_preset_trains(discs, quick, steps):
+    config = dataclasses.replace(quick, steps=steps, batch_size=1, tile=16, optimizer="sgd")
+    model, events = run([discs], config, preset="paper")
+    assert events[0].parameters == 31_030_658
+    assert np.isfinite(events[-1].loss)
+    assert model.card.config["padding"] == "valid"

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.core.config import WeightConfig
+from napari_unet.core.models import MODELS
+from napari_unet.core.models.base import Batch
+from napari_unet.core.models.unet import UNet, UNetConfig, UNetSegmenter
+from napari_unet.core.types import Sample
+
+PAPER = UNetSegmenter.configure("paper", 1, 1, np.array([20.0]))
+
+
+def test_the_paper_preset_is_the_papers_network():
+    net = UNet(PAPER)
+    assert sum(p.numel() for p in net.parameters()) == 31_030_658
+    with torch.inference_mode():
+        assert net(torch.zeros(1, 1, 572, 572)).shape == (1, 2, 388, 388)
+    kinds = [type(m).__name__ for m in net.modules()]
+    assert "BatchNorm2d" not in kinds
+    convolutions = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len(convolutions) == 19  # 18 of 3×3 and the last of 1×1; with 4 up-convolutions, 23
+    assert all(c.padding == (0, 0) for c in convolutions)
+
+
+def test_initial_weights_have_the_standard_deviation_of_the_paper():
+    torch.manual_seed(0)
+    for layer in UNet(PAPER).modules():
+        if isinstance(layer, torch.nn.Conv2d) and layer.weight.numel() > 5000:
+            incoming = layer.in_channels * math.prod(layer.kernel_size)
+            assert float(layer.weight.detach().std()) == pytest.approx(math.sqrt(2 / incoming), rel=0.05)
+
+
+def test_one_optimiser_step_on_the_papers_tile_lowers_the_loss():
+    torch.manual_seed(0)
+    segmenter = UNetSegmenter(PAPER)
+    segmenter.net.eval()  # without dropout, the same tile gives the same loss
+    image = torch.randn(1, 1, 576, 576)
+    index = (image[:, 0, 96:-96, 96:-96] > 0).long()
+    batch = Batch(image, index, torch.ones(index.shape))
+    optimizer = torch.optim.SGD(segmenter.net.parameters(), 1e-3, momentum=0.99)
+    first = segmenter.loss(batch)["cross-entropy"]
+    first.backward()
+    optimizer.step()
+    with torch.inference_mode():
+        assert float(segmenter.loss(batch)["cross-entropy"]) < first.item()
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_loss_is_the_weighted_cross_entropy_by_brute_force(classes):
+    torch.manual_seed(1)
+    segmenter = UNetSegmenter(UNetConfig(classes=classes, base=4, depth=1))
+    segmenter.net.eval()
+    image = torch.randn(2, 1, 8, 8)
+    index = torch.randint(0, classes + 1, (2, 8, 8))
+    weight = torch.rand(2, 8, 8) * (torch.rand(2, 8, 8) > 0.3)
+    logits = segmenter.net(image).detach().double().numpy()
+    energy = 0.0
+    for b in range(2):
+        for y in range(8):
+            for x in range(8):
+                a = logits[b, :, y, x]
+                p = np.exp(a) / np.exp(a).sum()
+                energy -= float(weight[b, y, x]) * math.log(p[int(index[b, y, x])])
+    expected = energy / int((weight > 0).sum())
+    loss = segmenter.loss(Batch(image, index, weight))["cross-entropy"]
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_unsaid_pixels_carry_no_gradient():
+    segmenter = UNetSegmenter(UNetConfig(base=4, depth=1))
+    segmenter.net.eval()
+    image = torch.randn(1, 1, 8, 8)
+    weight = torch.zeros(1, 8, 8)
+    weight[0, :4] = 1
+    index = torch.zeros(1, 8, 8, dtype=torch.long)
+    loss = segmenter.loss(Batch(image, index, weight))["cross-entropy"]
+    index[0, 4:] = 1
+    assert segmenter.loss(Batch(image, index, weight))["cross-entropy"].item() == loss.item()
+
+
+def test_targets_weigh_classes_by_the_papers_w_c_and_nothing_unsaid():
+    labels = np.zeros((20, 20), np.int32)
+    labels[2:6, 2:6] = 1
+    labels[10:16, 10:16] = 2
+    complete = np.zeros((20, 20), bool)
+    complete[:18, :18] = True
+    sample = Sample(np.zeros((1, 20, 20)), labels, complete, {2: 2})
+    segmenter = UNetSegmenter(UNetConfig(classes=2))
+    (target,) = segmenter.targets([sample], WeightConfig(w0=0))
+    assert (target.weight[~complete] == 0).all()
+    counts = {0: 18 * 18 - 16 - 36, 1: 16, 2: 36}
+    for k, n in counts.items():
+        expected = 18 * 18 / (3 * n)
+        assert target.weight[complete & (target.index == k)] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_names_in_the_registry_are_the_models_own(name):
+    assert MODELS[name].name == name

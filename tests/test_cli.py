@@ -1,0 +1,165 @@
+"""The command line as a person calls it: a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+import tifffile
+
+
+def call(*arguments, expect=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_unet.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+        check=False,
+    )
+    assert done.returncode == expect, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Four small images of bright squares with their labels."""
+    root = tmp_path_factory.mktemp("cells")
+    rng = np.random.default_rng(0)
+    for kind in ("images", "labels"):
+        (root / kind).mkdir()
+    for i in range(4):
+        labels = np.zeros((96, 112), np.uint16)
+        for label, (y, x) in enumerate(np.ndindex(4, 5), 1):
+            labels[6 + 23 * y : 20 + 23 * y, 6 + 21 * x : 20 + 21 * x] = label
+        image = rng.normal(20, 4, labels.shape) + 120 * (labels > 0)
+        imageio.imwrite(root / "images" / f"cell{i}.png", image.astype(np.uint8))
+        tifffile.imwrite(root / "labels" / f"cell{i}.tif", labels)
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    path = folder / "model.safetensors"
+    done = call(
+        *("train", "--images", folder / "images", "--labels", folder / "labels", "-o", path),
+        *("--steps", 40, "--tile", 64, "--batch-size", 2, "--seed", 1, "--json"),
+    )
+    said = json.loads(done.stdout)
+    assert said["model"] == str(path)
+    assert "held out 1 of 4 images" in done.stderr
+    return path
+
+
+def test_train_predict_evaluate(folder, model):
+    out = folder / "predicted"
+    said = json.loads(
+        call("predict", model, folder / "images", "-o", out, "--probabilities", "--json").stdout
+    )
+    assert len(said["written"]) == 4
+    labels = tifffile.imread(out / "cell0.tif")
+    assert labels.shape == (96, 112)
+    assert labels.dtype.kind in "iu"
+    maps = tifffile.imread(out / "cell0_probabilities.tif")
+    assert maps.dtype == np.float32
+    for name in out.glob("*_probabilities.tif"):
+        name.unlink()
+    scores = json.loads(
+        call("evaluate", "--truth", folder / "labels", "--prediction", out, "--json").stdout
+    )
+    keys = {"ap50", "ap75", "f1_50", "mean_ap", "pq", "iou"}
+    expected = keys | {f"pooled_{key}" for key in keys} | {"images", "n_true", "n_pred"}
+    assert set(scores) == expected
+    assert scores["n_true"] == 80
+    assert scores["ap50"] > 0.8
+
+
+def test_truth_against_itself_is_perfect(folder):
+    said = call(
+        "evaluate", "--truth", folder / "labels", "--prediction", folder / "labels", "--json"
+    )
+    scores = json.loads(said.stdout)
+    assert scores["ap50"] == scores["mean_ap"] == scores["pooled_pq"] == scores["iou"] == 1
+
+
+@pytest.mark.parametrize("preset", ["paper-2015", "falk-2019"])
+def test_weights(folder, tmp_path, preset):
+    call("weights", folder / "labels" / "cell*.tif", "-o", tmp_path, "--preset", preset)
+    weights = tifffile.imread(tmp_path / "cell3.tif")
+    assert weights.shape == (96, 112)
+    assert weights.dtype == np.float32
+    assert weights.min() > 0
+
+
+def test_weights_take_w0_and_sigma(folder, tmp_path):
+    labels = folder / "labels" / "cell0.tif"
+    call("weights", labels, "-o", tmp_path / "a", "--w0", 0)
+    call("weights", labels, "-o", tmp_path / "b", "--w0", 20, "--sigma", 8)
+    a, b = (tifffile.imread(tmp_path / name / "cell0.tif") for name in "ab")
+    assert len(np.unique(a)) == 2
+    assert b.max() > a.max() + 5
+
+
+def test_info(model):
+    here = json.loads(call("info", "--json").stdout)
+    assert here["device"] in ("cpu", "cuda", "mps")
+    assert here["reason"]
+    assert "torch" in here["versions"]
+    card = json.loads(call("info", model, "--json").stdout)
+    assert card["architecture"] == "unet"
+    assert card["channels"] == 1
+    assert "architecture: unet" in call("info", model).stdout
+
+
+def test_bad_input_is_one_sentence_and_exit_code_2(folder, model, tmp_path):
+    def said(*arguments):
+        error = call(*arguments, expect=2).stderr.strip()
+        assert error.count("\n") == 0, error
+        return error
+
+    images, labels = folder / "images", folder / "labels"
+    out = ("-o", tmp_path / "x")
+    assert "nothing.safetensors" in said("predict", tmp_path / "nothing.safetensors", images, *out)
+    assert "not a model" in said("predict", labels / "cell0.tif", images, *out)
+    assert "'nuclei' is not in this version" in said("predict", "nuclei", images, *out)
+    start = ("train", "--images", images, "--labels", labels, *out)
+    assert "'nuclei' is not in this version" in said(*start, "--start-from", "nuclei")
+    assert "choose one of unet" in said(*start, "--architecture", "resnet")
+    assert "tpu" in said(*start, "--device", "tpu", "--steps", 1)
+
+    rgb = tmp_path / "rgb.png"
+    imageio.imwrite(rgb, np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
+    assert "RGB" in said("predict", model, rgb, *out)
+    flat = tmp_path / "flat.tif"
+    tifffile.imwrite(flat, np.full((40, 40), 7, np.uint8))
+    assert "constant" in said("predict", model, flat, *out)
+    nan = tmp_path / "nan.tif"
+    tifffile.imwrite(nan, np.full((40, 40), np.nan, np.float32))
+    assert "NaN" in said("predict", model, nan, *out)
+    (tmp_path / "text.tif").write_text("no image")
+    assert "text.tif" in said("predict", model, tmp_path / "text.tif", *out)
+
+    other = tmp_path / "other"
+    other.mkdir()
+    for i, array in enumerate(
+        [
+            np.ones((5, 5), np.uint16),  # another size
+            np.full((96, 112), 1.5, np.float32),  # no integers
+            np.full((96, 112), -7, np.int16),  # below −1
+            np.zeros((96, 112), np.uint16),  # no paint
+            np.full((96, 112), -1, np.int16),  # all background
+            np.ones((96, 112), np.uint16),  # no background
+        ]
+    ):
+        tifffile.imwrite(other / "cell0.tif", array)
+        error = said(
+            "train", "--images", images / "cell0.png", "--labels", other, *out, "--steps", 1
+        )
+        assert len(error) > 30, (i, error)
+    assert not (tmp_path / "x").exists() or not any((tmp_path / "x").iterdir())

@@ -1,0 +1,279 @@
+"""The Predict panel against a compute process that says what a test wants."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from fake_compute import FakeCompute
+from napari_unet.core.card import ModelCard
+from napari_unet.core.config import InstanceConfig
+from napari_unet.core.types import TileDone
+from napari_unet.widgets import _model_files
+from napari_unet.widgets._session import session
+from napari_unet.widgets._task_bar import TaskState
+from napari_unet.widgets.predict_dock import PredictDock
+
+CARD = ModelCard(
+    "unet",
+    {},
+    channels=1,
+    instances=InstanceConfig(threshold=0.4, min_size=7),
+    training={"steps": 1240, "seconds": 120.0},
+    scores={"f1": 0.9, "ap50": 0.83},
+)
+
+
+def write_model(path: Path, card: ModelCard = CARD) -> Path:
+    header = json.dumps({"__metadata__": card.to_header()}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_UNET_MODELS", str(tmp_path / "models"))
+    return _model_files.models_folder()
+
+
+@pytest.fixture
+def warned(monkeypatch):
+    said = []
+    monkeypatch.setattr("napari_unet.widgets.predict_dock.show_warning", said.append)
+    return said
+
+
+@pytest.fixture
+def dock(qtbot, model, add_cells, folder, warned):
+    write_model(folder / "nuclei.safetensors")
+    add_cells(model)
+    session(model)._compute = FakeCompute()
+    dock = PredictDock(model)
+    qtbot.addWidget(dock)
+    dock.resize(320, 700)
+    dock.show()
+    dock.whole.setChecked(True)
+    dock.session.compute.warm()
+    return dock
+
+
+def click(qtbot, dock):
+    qtbot.mouseClick(dock.bar.button, Qt.MouseButton.LeftButton)
+    return dock.session.compute
+
+
+def three_cells(shape=(64, 64)):
+    probabilities = np.zeros((1, *shape), np.float32)
+    probabilities[0, 5:15, 5:15] = 0.9
+    probabilities[0, 30:40, 30:40] = 0.6
+    probabilities[0, 50:53, 50:53] = 0.9
+    labels = np.zeros(shape, np.int32)
+    labels[5:15, 5:15], labels[30:40, 30:40], labels[50:53, 50:53] = 1, 2, 3
+    return {"labels": labels, "probabilities": probabilities, "seconds": 2.1}
+
+
+def answer(qtbot, dock, result):
+    compute = dock.session.compute
+    with qtbot.waitSignal(dock._predictor.shown):
+        compute.done.emit(compute.predictions[-1].job, result)
+
+
+def shown(dock):
+    return dock.session.viewer.layers["hela · prediction"]
+
+
+def test_without_a_model_there_is_a_next_step(qtbot, model, folder, warned):
+    session(model)._compute = FakeCompute()
+    dock = PredictDock(model)
+    qtbot.addWidget(dock)
+    assert "train one" in dock.bar.sentence
+    click(qtbot, dock)
+    assert dock.bar.state is TaskState.FAILED
+    assert dock.session.compute.predictions == []
+
+
+def test_the_card_sets_threshold_and_size_and_can_be_read(qtbot, dock):
+    assert dock.config.instances == CARD.instances
+    qtbot.mouseClick(dock.info, Qt.MouseButton.LeftButton)
+    assert dock._about.isVisible()
+    for words in ("U-Net", "1 channel", "1240 steps", "AP50 0.83"):
+        assert words in dock._about.text()
+
+
+def test_predict_and_its_result(qtbot, dock):
+    compute = click(qtbot, dock)
+    (call,) = compute.predictions
+    assert call.arguments[0].stem == "nuclei"
+    assert call.arguments[1].shape == (1, 64, 64)
+    assert call.arguments[2].instances == CARD.instances
+    assert call.options["region"] is None
+    compute.happened.emit(call.job, TileDone(1, 4, (slice(0, 9), slice(0, 9))))
+    assert dock.bar.state is TaskState.RUNNING
+    assert dock.bar.sentence == "Predicting · tile 1 of 4"
+    answer(qtbot, dock, three_cells())
+    assert dock.bar.sentence == "Done · 2.1 s · AMD EPYC 7763, bfloat16"
+    assert dock.result.text() == "3 cells · median Ø 11 px"
+    np.testing.assert_array_equal(shown(dock).data, three_cells()["labels"])
+
+
+def test_threshold_and_size_act_without_the_net(qtbot, dock):
+    compute = click(qtbot, dock)
+    answer(qtbot, dock, three_cells())
+    with qtbot.waitSignal(dock._predictor.shown):
+        dock.instances.input("threshold").value = 0.7
+    assert dock.result.text().startswith("2 cells")
+    with qtbot.waitSignal(dock._predictor.shown):
+        dock.instances.input("min_size").value = 20
+    assert dock.result.text().startswith("1 cell ")
+    assert len(compute.predictions) == 1
+    assert dock.bar.sentence.startswith("Done · 2.1 s")
+
+
+def test_the_last_move_of_the_slider_counts(qtbot, dock):
+    click(qtbot, dock)
+    answer(qtbot, dock, three_cells())
+    for value in np.linspace(0.4, 0.95, 30):
+        dock.instances.input("threshold").value = float(value)
+    qtbot.waitUntil(lambda: dock.result.text().startswith("No cells"))
+    assert shown(dock).data.max() == 0
+
+
+def test_a_part_is_put_in_its_place_and_the_rest_is_kept(qtbot, dock, monkeypatch):
+    click(qtbot, dock)
+    answer(qtbot, dock, three_cells())
+    shown(dock).data[60, 60] = 77  # what the person painted outside
+    region = (slice(25, 45), slice(20, 60))
+    monkeypatch.setattr(dock.session, "visible_region", lambda: region)
+    dock.visible.setChecked(True)
+    click(qtbot, dock)
+    assert dock.session.compute.predictions[-1].options["region"] == region
+    part = np.zeros((20, 40), np.int32)
+    part[0:5, 0:5] = 1
+    answer(qtbot, dock, {"labels": part, "probabilities": part[None] * 1.0, "seconds": 0.5})
+    data = shown(dock).data
+    assert data.shape == (64, 64)
+    assert data[60, 60] == 77
+    assert (data[5:15, 5:15] == 1).all()
+    assert data[25, 20] not in (0, 1, 3, 77)
+    assert data[35, 35] == 0
+    assert dock.result.text().startswith("1 cell in the visible field")
+
+
+def test_the_layer_lies_where_the_image_lies(qtbot, dock):
+    image = dock.session.image
+    image.scale, image.translate = (0.5, 0.25), (10, 20)
+    image.units = ("um", "um")
+    click(qtbot, dock)
+    answer(qtbot, dock, three_cells())
+    layer = shown(dock)
+    np.testing.assert_allclose(layer.scale, image.scale)
+    np.testing.assert_allclose(layer.translate, image.translate)
+    assert layer.units == image.units
+    assert "= 3.99 µm" in dock.result.text()
+
+
+def test_only_our_own_layer_is_replaced(qtbot, dock, model):
+    mine = model.add_labels(np.full((64, 64), 5, np.int32), name="hela · prediction")
+    click(qtbot, dock)
+    answer(qtbot, dock, three_cells())
+    assert (mine.data == 5).all()
+
+
+def test_channels_that_do_not_fit_are_a_sentence(qtbot, dock, folder, warned):
+    rgb = ModelCard("unet", {}, channels=3)
+    dock.session.model = write_model(folder / "stained.safetensors", rgb)
+    assert dock.model.currentText() == "stained"
+    click(qtbot, dock)
+    assert warned == [
+        "“stained” was trained on images of 3 channels, “hela” has 1 channel: choose another "
+        "model or another image."
+    ]
+    assert dock.session.compute.predictions == []
+
+
+def test_the_image_is_closed_meanwhile(qtbot, dock, model, warned):
+    compute = click(qtbot, dock)
+    model.layers.remove("hela")
+    compute.done.emit(compute.predictions[0].job, three_cells())
+    assert "“hela” was closed meanwhile" in warned[0]
+    assert dock.bar.state is TaskState.FAILED
+    assert "hela · prediction" not in model.layers
+
+
+def test_the_image_gets_other_data_meanwhile(qtbot, dock, model, warned):
+    compute = click(qtbot, dock)
+    dock.session.image.data = np.zeros((32, 32), np.uint8)
+    compute.done.emit(compute.predictions[0].job, three_cells())
+    assert "other data" in warned[0]
+    assert "hela · prediction" not in model.layers
+
+
+def test_stop(qtbot, dock):
+    compute = click(qtbot, dock)
+    click(qtbot, dock)
+    assert compute.stops == [compute.predictions[0].job]
+    compute.stopped.emit(compute.predictions[0].job, {})
+    assert dock.bar.sentence.startswith("Stopped")
+    assert dock._settings.isEnabled()
+
+
+def test_failure(qtbot, dock, warned):
+    compute = click(qtbot, dock)
+    compute.failed.emit(compute.predictions[0].job, "Memory ran out.", "Traceback")
+    assert dock.bar.state is TaskState.FAILED
+    assert "Traceback" in dock.bar.report
+    assert warned == ["Memory ran out."]
+
+
+def test_a_just_trained_model_is_chosen(qtbot, dock, folder):
+    dock.session.model = write_model(folder / "hela today.safetensors")
+    assert dock.model.currentText() == "hela today"
+    dock.model.setCurrentIndex(dock.model.findText("nuclei"))
+    dock.model.activated.emit(dock.model.currentIndex())
+    assert dock.session.model == folder / "nuclei.safetensors"
+
+
+def test_a_damaged_model_is_a_sentence(qtbot, dock, folder):
+    path = folder / "broken.safetensors"
+    path.write_bytes(b"no model at all")
+    dock.session.model = path
+    assert "is not a model of napari-unet" in dock.bar.sentence
+
+
+def test_images_come_and_go(qtbot, dock, model):
+    other = model.add_image(np.zeros((8, 8)), name="other")
+    assert dock.image.count() == 2
+    dock.image.setCurrentIndex(dock.image.findText("other"))
+    dock.image.activated.emit(dock.image.currentIndex())
+    assert dock.session.image is other
+    model.layers.remove(other)
+    assert dock.session.image.name == "hela"
+    assert dock.image.currentText() == "hela"
+
+
+def test_closing_the_panel_stops_the_prediction(qtbot, dock):
+    compute = click(qtbot, dock)
+    dock.close()
+    assert compute.stops == [1]
+    compute.done.emit(1, three_cells())
+    dock.session.model = None
+
+
+def test_slots_take_less_than_a_frame(qtbot, dock, model):
+    model.layers.remove("by hand")
+    dock.session.image.data = np.zeros((2048, 2048), np.uint8)
+    compute = click(qtbot, dock)
+    result = three_cells((2048, 2048))
+    begin = time.thread_time()
+    compute.done.emit(compute.predictions[0].job, result)
+    assert time.thread_time() - begin < 0.016
+    qtbot.waitUntil(lambda: "hela · prediction" in model.layers)
+    begin = time.thread_time()
+    dock.instances.input("threshold").value = 0.7
+    assert time.thread_time() - begin < 0.016

@@ -1,0 +1,274 @@
+"""The Train panel against a compute process that says what a test wants."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
+
+from fake_compute import REPORT, FakeCompute
+from napari_unet.core.config import WEIGHT_PRESETS
+from napari_unet.core.types import Prepared, Stepped, Validated, Warned
+from napari_unet.widgets._session import session
+from napari_unet.widgets._task_bar import TaskState
+from napari_unet.widgets.train_dock import TrainDock
+
+PREPARED = Prepared("AMD EPYC 7763 64-Core Processor", "bfloat16", 3, 14, "2 of 9 regions", 1000)
+
+
+def stepped(step: int, seconds: float = 42.0, loss: float = 0.5) -> Stepped:
+    return Stepped(step, seconds / 120, seconds, 120 - seconds, loss, 31.2)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_UNET_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def warned(monkeypatch):
+    said = []
+    monkeypatch.setattr("napari_unet.widgets.train_dock.show_warning", said.append)
+    return said
+
+
+@pytest.fixture
+def dock(qtbot, model, add_cells, folder, warned):
+    _, labels = add_cells(model)
+    labels.data[40:60, 40:60] = -1
+    session(model)._compute = FakeCompute()
+    dock = TrainDock(model)
+    qtbot.addWidget(dock)
+    dock.resize(320, 700)
+    dock.show()
+    dock.live.setChecked(False)
+    return dock
+
+
+def begin(qtbot, dock):
+    compute = dock.session.compute
+    qtbot.mouseClick(dock.bar.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: bool(compute.trainings) or dock.bar.state is TaskState.FAILED)
+    return compute
+
+
+def write_model(path: Path) -> str:
+    path.write_bytes(b"weights")
+    return str(path)
+
+
+def test_the_compute_process_is_warmed_and_its_device_shown(dock):
+    assert dock.session.compute.started == 1
+    dock.session.compute.warm()
+    assert dock.device.text == "AMD EPYC 7763, bfloat16"
+
+
+def test_the_hint_for_a_gpu_can_be_copied(qtbot, qapp, dock):
+    dock.device.show_report(
+        type(REPORT)(**{**vars(REPORT), "hint": "pip install torch", "reason": "No CUDA."})
+    )
+    assert dock.device._copy.isVisible()
+    qtbot.mouseClick(dock.device._copy, Qt.MouseButton.LeftButton)
+    assert qapp.clipboard().text() == "pip install torch"
+
+
+def test_at_most_seven_controls_show(dock):
+    kinds = (QComboBox, QAbstractSpinBox, QAbstractButton)
+    shown = [w for kind in kinds for w in dock.findChildren(kind) if w.isVisible()]
+    assert len(shown) <= 7, [type(w).__name__ for w in shown]
+
+
+def test_train_sends_a_snapshot_and_what_the_panel_says(qtbot, dock, folder):
+    dock.set_minutes(5.0)
+    dock.training.input("batch_size").value = 7
+    dock.session.weights = WEIGHT_PRESETS["falk-2019"]
+    compute = begin(qtbot, dock)
+    (call,) = compute.trainings
+    (sample,), config = call.arguments
+    assert (config.minutes, config.batch_size) == (5.0, 7)
+    assert config.weights == WEIGHT_PRESETS["falk-2019"]
+    assert sample.name == "hela"
+    assert sample.image.shape == (1, 64, 64)
+    assert not np.shares_memory(sample.labels, dock.session.labels.data)
+    assert call.options["output"].parent == folder
+    assert call.options["output"].name.startswith("hela 20")
+    assert call.options["start_from"] is None
+    assert call.options["architecture"] == "unet"
+
+
+def test_events_are_told(qtbot, dock):
+    compute = begin(qtbot, dock)
+    job = compute.trainings[0].job
+    compute.happened.emit(job, PREPARED)
+    assert dock.bar.state is TaskState.PREPARING
+    assert "14 cells" in dock.bar.sentence
+    compute.happened.emit(job, stepped(1))
+    compute.happened.emit(job, Validated(1, 0.7, 0.5, 0.55, 0.61, best=True))
+    compute.happened.emit(job, Validated(2, 0.6, 0.6, 0.8, 0.83, best=True))
+    compute.happened.emit(job, Validated(3, 0.6, 0.6, 0.7, 0.72, best=False))
+    qtbot.waitUntil(lambda: dock.bar.state is TaskState.RUNNING)
+    assert dock.bar.sentence == (
+        "Training · 00:42 of 02:00 · AMD EPYC 7763, bfloat16 · 31 images/s"
+    )
+    assert dock.log.score == "held out: AP50 0.61 → 0.83 on 2 of 9 regions"
+    compute.happened.emit(job, Warned("Little is painted."))
+    assert dock.log._warning.text() == "! Little is painted."
+
+
+def test_events_of_other_jobs_are_not_ours(qtbot, dock):
+    compute = begin(qtbot, dock)
+    job = compute.trainings[0].job
+    compute.happened.emit(job + 1, PREPARED)
+    compute.done.emit(job + 1, {"model": None})
+    compute.failed.emit(job + 1, "no", "")
+    assert dock.bar.state is TaskState.PREPARING
+    assert "14 cells" not in dock.bar.sentence
+
+
+def test_done_chooses_the_model_for_prediction(qtbot, dock):
+    compute = begin(qtbot, dock)
+    call = compute.trainings[0]
+    compute.happened.emit(call.job, PREPARED)
+    compute.happened.emit(call.job, stepped(1240, 119.9))
+    model = write_model(call.options["output"])
+    compute.done.emit(call.job, {"model": model})
+    assert dock.bar.state is TaskState.DONE
+    assert dock.bar.sentence.startswith("Done · 02:00 · 1240 steps")
+    assert dock.session.model == Path(model)
+    assert f"saved as “{Path(model).stem}”" in dock.saved._words.text()
+    assert dock.start_from.findText(Path(model).stem) > 0
+    assert dock._settings.isEnabled()
+
+
+def test_stop_keeps_the_model(qtbot, dock):
+    compute = begin(qtbot, dock)
+    call = compute.trainings[0]
+    compute.happened.emit(call.job, stepped(10, 12))
+    qtbot.mouseClick(dock.bar.button, Qt.MouseButton.LeftButton)
+    assert compute.stops == [call.job]
+    assert dock.bar.state is TaskState.STOPPING
+    compute.happened.emit(call.job, stepped(11, 12.1))
+    compute.stopped.emit(call.job, {"model": write_model(call.options["output"])})
+    assert dock.bar.sentence.startswith("Stopped · 00:12")
+    assert dock.saved.isVisible()
+
+
+def test_stop_before_anything_was_learnt(qtbot, dock):
+    compute = begin(qtbot, dock)
+    compute.stopped.emit(compute.trainings[0].job, {"model": None})
+    assert "nothing is saved" in dock.bar.sentence
+    assert not dock.saved.isVisible()
+    assert dock.session.model is None
+
+
+def test_a_failure_is_told_and_the_next_click_trains_again(qtbot, dock, warned):
+    compute = begin(qtbot, dock)
+    compute.failed.emit(compute.trainings[0].job, "Memory ran out.", "Traceback")
+    assert dock.bar.state is TaskState.FAILED
+    assert dock.bar.sentence == "Memory ran out."
+    assert "Traceback" in dock.bar.report
+    assert warned == ["Memory ran out."]
+    assert dock._settings.isEnabled()
+    qtbot.mouseClick(dock.bar.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(compute.trainings) == 2)
+
+
+def test_no_image_and_no_annotation_are_sentences(qtbot, model, dock, warned):
+    model.layers.remove(dock.session.labels)
+    assert "no annotation yet" in dock.bar.sentence
+    begin(qtbot, dock)
+    assert "no annotation" in warned[0]
+    model.layers.clear()
+    assert "No image is open" in dock.bar.sentence
+    begin(qtbot, dock)
+    assert "No image is open" in warned[1]
+    assert dock.session.compute.trainings == []
+
+
+def test_nothing_painted_is_a_sentence_before_any_process_is_asked(qtbot, dock, warned):
+    dock.session.labels.data[...] = 0
+    begin(qtbot, dock)
+    assert dock.bar.state is TaskState.FAILED
+    assert dock.session.compute.trainings == []
+    assert len(warned) == 1
+    assert warned[0].endswith(".")
+
+
+def test_rename(qtbot, dock, folder, warned, monkeypatch):
+    monkeypatch.setattr("napari_unet.widgets._saved_line.show_warning", warned.append)
+    compute = begin(qtbot, dock)
+    call = compute.trainings[0]
+    compute.done.emit(call.job, {"model": write_model(call.options["output"])})
+    (folder / "taken.safetensors").write_bytes(b"other")
+    line = dock.saved
+    qtbot.mouseClick(line._button, Qt.MouseButton.LeftButton)
+    for refused in ("", "a/b", "taken", ".hidden"):
+        line._name.setText(refused)
+        qtbot.keyClick(line._name, Qt.Key.Key_Return)
+        assert dock.session.model == call.options["output"]
+    assert len(warned) == 4
+    assert (folder / "taken.safetensors").read_bytes() == b"other"
+    line._name.setText("my nuclei")
+    qtbot.keyClick(line._name, Qt.Key.Key_Return)
+    assert dock.session.model == folder / "my nuclei.safetensors"
+    assert dock.session.model.read_bytes() == b"weights"
+    assert not call.options["output"].exists()
+    qtbot.mouseClick(line._button, Qt.MouseButton.LeftButton)
+    qtbot.keyClick(line._name, Qt.Key.Key_Escape)
+    assert line._words.isVisible()
+
+
+def test_a_model_file_as_start(qtbot, dock, folder):
+    path = folder / "old.safetensors"
+    write_model(path)
+    dock.start_from.set_path(path)
+    compute = begin(qtbot, dock)
+    assert compute.trainings[0].options["start_from"] == path
+
+
+def test_better_states_are_previewed_in_the_visible_field(qtbot, dock):
+    dock.live.setChecked(True)
+    compute = begin(qtbot, dock)
+    call = compute.trainings[0]
+    compute.happened.emit(call.job, Validated(1, 0.7, 0.5, 0.55, 0.61, best=True))
+    compute.happened.emit(call.job, Validated(2, 0.7, 0.5, 0.45, 0.51, best=False))
+    (preview,) = compute.predictions
+    assert preview.arguments[0] == call.options["output"]
+    rows, cols = preview.options["region"]
+    labels = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.int32)
+    labels[2:9, 2:9] = 1
+    compute.done.emit(
+        preview.job, {"labels": labels, "probabilities": labels[None] * 1.0, "seconds": 0.1}
+    )
+    qtbot.waitUntil(lambda: "hela · prediction" in dock.session.viewer.layers)
+    assert dock.session.viewer.layers["hela · prediction"].data.max() == 1
+    assert dock.bar.state is TaskState.PREPARING
+
+
+def test_closing_the_panel_stops_the_training(qtbot, dock):
+    compute = begin(qtbot, dock)
+    dock.close()
+    assert compute.stops == [compute.trainings[0].job]
+    compute.happened.emit(compute.trainings[0].job, stepped(3))
+    dock.session.viewer.theme = "light"
+
+
+def test_a_step_takes_the_gui_less_than_a_frame(qtbot, dock):
+    compute = begin(qtbot, dock)
+    job = compute.trainings[0].job
+    times = []
+    for step in range(1, 200):
+        event = replace(stepped(1, step / 10), step=step)
+        begun = time.thread_time()
+        compute.happened.emit(job, event)
+        times.append(time.thread_time() - begun)
+    begun = time.thread_time()
+    compute.happened.emit(job, Validated(2, 0.6, 0.6, 0.8, 0.83, best=True))
+    times.append(time.thread_time() - begun)
+    assert sorted(times)[-2] < 0.016
