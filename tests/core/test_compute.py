@@ -256,7 +256,7 @@ def real() -> Iterator[Child]:
 
 
 def test_train_and_predict_for_real(real, tmp_path, discs, quick):
-    path, config = tmp_path / "discs.model", replace(quick, steps=3)
+    path, config = tmp_path / "discs.model", replace(quick, steps=3, val_fraction=0)
     with SharedArrays() as shared:
         real.send(Train(1, (shared.share_sample(discs),), config, str(path)))
         messages = real.until(Done, Failed)
@@ -291,7 +291,7 @@ def test_a_model_that_is_not_there_is_one_sentence(real, tmp_path, discs):
 
 
 def test_a_stopped_training_says_whether_it_saved(real, tmp_path, discs, quick):
-    config = replace(quick, steps=None, minutes=5)
+    config = replace(quick, steps=None, minutes=5, val_fraction=0)
     with SharedArrays() as shared:
         samples = (shared.share_sample(discs),)
         real.send(Train(4, samples, config, str(tmp_path / "model")))

@@ -32,7 +32,9 @@ def test_initial_weights_have_the_standard_deviation_of_the_paper():
     for layer in UNet(PAPER).modules():
         if isinstance(layer, torch.nn.Conv2d) and layer.weight.numel() > 5000:
             incoming = layer.in_channels * math.prod(layer.kernel_size)
-            assert float(layer.weight.detach().std()) == pytest.approx(math.sqrt(2 / incoming), rel=0.05)
+            assert float(layer.weight.detach().std()) == pytest.approx(
+                math.sqrt(2 / incoming), rel=0.05
+            )
 
 
 def test_one_optimiser_step_on_the_papers_tile_lowers_the_loss():

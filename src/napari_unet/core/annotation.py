@@ -1,16 +1,14 @@
-"""What paint means: which pixels are said, what they teach, and what looks wrong in them.
+"""What paint means: labels become instances, background, supervision, targets and weights.
 
-One label image, int32: > 0 a cell instance, -1 background said explicitly, 0 not said. A
-*complete region* says that in it everything that is a cell is painted, so that 0 means
-background there. With neither a -1 nor a region the whole frame counts as complete. Unsaid
-pixels carry no loss, no weight and no metric.
+One (H, W) int32 array holds it all: > 0 a cell instance, -1 background said explicitly, 0 not
+said. A complete region says that everything that is a cell in it is painted, so that 0 means
+background there. With neither a -1 nor a region, the whole frame counts as complete.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,94 +19,18 @@ from napari_unet.core.config import WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Region, Sample
 
-Mask = NDArray[np.bool_]
-Labels = NDArray[np.int32]
-
-
-def check_labels(
-    labels: ArrayLike, shape: tuple[int, ...] | None = None, name: str = "labels"
-) -> Labels:
-    """Labels from anywhere as int32, or a sentence why they are none.
-
-    Parameters
-    ----------
-    labels : (H, W) array of any integer dtype, or of floats without fractions
-    shape : (H, W), optional
-        Of the image they belong to.
-    name : str
-        How an error calls them.
-
-    Raises
-    ------
-    InputError
-        For fractions, values below -1 or beyond int32, another shape, more or fewer than 2 axes.
-    """
-    array = np.asarray(labels)
-    if array.ndim != 2:
-        raise InputError(f"{name} has {array.ndim} axes where rows and columns are needed.")
-    if shape is not None and array.shape != tuple(shape):
-        raise InputError(
-            f"{name} is {_size(array.shape)} px but the image is {_size(shape)} px: "
-            "they must be of the same size."
-        )
-    if array.dtype.kind not in "biu":
-        whole = array.dtype.kind == "f" and np.isfinite(array).all() and (array % 1 == 0).all()
-        if not whole:
-            raise InputError(
-                f"{name} holds {array.dtype} values that are no whole numbers: labels are "
-                "integers, one a cell."
-            )
-    if array.size and (array.min() < -1 or array.max() > np.iinfo(np.int32).max):
-        raise InputError(
-            f"{name} goes from {array.min():g} to {array.max():g}: cells are 1 … 2147483647, "
-            "-1 is background and 0 is unsaid."
-        )
-    return np.ascontiguousarray(array, dtype=np.int32)
-
-
-def supervision(labels: NDArray[Any], complete: Mask | None = None) -> Mask:
-    """Where something is said: (H, W) bool.
-
-    Painted pixels, background said, and complete regions; the whole frame when neither a -1 nor
-    a region is there.
-    """
-    background = labels < 0
-    if complete is None and not background.any():
-        return np.ones(labels.shape, np.bool_)
-    known: Mask = (labels > 0) | background
-    return known if complete is None else known | complete
-
-
-def class_index(
-    labels: NDArray[Any], classes: Mapping[int, int], config: WeightConfig
-) -> NDArray[np.uint8]:
-    """The class that each pixel should get: 0 background, 1 … K; the cut ridge is background."""
-    index = (labels > 0).astype(np.uint8)
-    for label, kind in classes.items():
-        if kind != 1:
-            index[labels == label] = kind
-    if config.ridge:
-        index[cut_ridge(labels, config.ridge)] = 0
-    return index
-
-
-def weight_map(sample: Sample, config: WeightConfig) -> NDArray[np.float32]:
-    """w(x) of one image as the loss uses it and the layer shows it, 0 where nothing is said.
-
-    w_c is balanced over this image alone; training balances it over all images.
-    """
-    known = supervision(sample.labels, sample.complete)
-    index = class_index(sample.labels, sample.classes, config)
-    counts = np.bincount(index[known], minlength=1 + max(1, *sample.classes.values(), 1))
-    weight = border_term(sample.labels, config)
-    weight += class_weight_values(counts, config.class_weights)[index]
-    weight *= known
-    return weight
+BACKGROUND = -1
+"""The label that says background."""
+MOST_CLASSES = 255
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The annotation in figures; `unsaid` is a share of the frame, `touching` counts cells."""
+    """What is painted in one frame.
+
+    `touching` of the `cells` have another cell in their 3×3 neighbourhoods; `unsaid` is the
+    fraction of pixels that carry no loss; `whole_frame` says that 0 counts as background all over.
+    """
 
     cells: int
     touching: int
@@ -117,96 +39,292 @@ class Summary:
     whole_frame: bool
 
 
-def summarize(labels: NDArray[Any], complete: Mask | None = None) -> Summary:
-    """Count what is painted."""
-    known = supervision(labels, complete)
-    ridge = cut_ridge(labels)
-    return Summary(
-        cells=len(_ids(labels)),
-        touching=len(_ids(labels[ridge])),
-        background_said=bool((labels < 0).any()),
-        unsaid=1 - float(known.mean()) if known.size else 0.0,
-        whole_frame=complete is None and bool(known.all()),
-    )
-
-
 @dataclass(frozen=True)
 class Finding:
-    """Something in the paint that looks like a slip: a sentence, the cell, where to look."""
+    """One thing in the paint to look at: the sentence, the label, and the box to show."""
 
     sentence: str
     label: int
     region: Region
 
 
-def findings(labels: NDArray[Any], speck: int = 10) -> list[Finding]:
-    """Cells in several places and specks, in the order of their labels.
+def check_labels(
+    labels: ArrayLike, shape: tuple[int, ...] | None = None, name: str = "labels"
+) -> NDArray[np.int32]:
+    """Labels as (H, W) int32, without a copy where they are that already.
 
     Parameters
     ----------
-    labels : (H, W) integer array
-    speck : int
-        Cells of fewer pixels than this are reported.
+    labels : (H, W) array
+        Integers, or floats that are whole numbers.
+    shape : (H, W), optional
+        Of the image they belong to.
+    name : str
+        How the message calls them.
+
+    Raises
+    ------
+    InputError
+        For other than two dimensions, another shape, fractions, NaN, values below -1 or above
+        the range of int32.
     """
-    found = []
-    for label, box in _boxes(labels).items():
-        cell = labels[box] == label
-        parts, count = ndimage.label(cell, np.ones((3, 3)))
-        area = int(cell.sum())
-        if count > 1:
-            smallest = int(np.argmin(np.bincount(parts.ravel())[1:])) + 1
-            inner = ndimage.find_objects(parts)[smallest - 1]
-            region = _shift(inner, box)
-            found.append(Finding(f"Cell {label} lies in {count} places.", label, region))
-        elif area < speck:
-            found.append(Finding(f"Cell {label} is a speck of {area} px.", label, box))
+    array = np.asarray(labels)
+    if array.ndim != 2:
+        raise InputError(
+            f"{name}: the labels have {array.ndim} dimensions; give one plane of (rows, columns)."
+        )
+    if shape is not None and array.shape != tuple(shape):
+        raise InputError(
+            f"{name}: the labels are {_size(array.shape)} pixels but the image is {_size(shape)}; "
+            "give labels of the image's size."
+        )
+    if array.dtype.kind == "f":
+        if not np.all(np.isfinite(array) & (array == np.floor(array))):
+            raise InputError(
+                f"{name}: the labels hold fractions or NaN; give whole numbers, one a cell."
+            )
+    elif array.dtype.kind not in "iub":
+        raise InputError(f"{name}: the labels are {array.dtype}; give whole numbers, one a cell.")
+    if array.size == 0:
+        raise InputError(f"{name}: the labels are empty; give an image with at least one pixel.")
+    if array.dtype.kind in "if" and array.min() < BACKGROUND:
+        raise InputError(
+            f"{name}: the labels go down to {int(array.min())}; "
+            "use -1 for background, 0 for not said, and 1 up for cells."
+        )
+    if array.max() > np.iinfo(np.int32).max:
+        raise InputError(
+            f"{name}: the labels go up to {int(array.max())}; renumber them below 2 147 483 648."
+        )
+    return array.astype(np.int32, copy=False)
+
+
+def supervision(
+    labels: NDArray[np.int32], complete: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """Pixels of which is known what they are.
+
+    Parameters
+    ----------
+    labels : (H, W) int32 array
+    complete : (H, W) bool array, optional
+        True inside complete regions. None, like a mask without a True, is no region.
+
+    Returns
+    -------
+    (H, W) bool array
+        Cells, said background and complete regions; everything where there is neither a -1 nor a
+        region.
+    """
+    said: NDArray[np.bool_] = labels != 0
+    if complete is not None and complete.any():
+        said |= complete
+    elif not (labels == BACKGROUND).any():
+        said[...] = True
+    return said
+
+
+def class_index(
+    labels: NDArray[np.int32], classes: Mapping[int, int], config: WeightConfig
+) -> NDArray[np.uint8]:
+    """Class of every pixel as the net is to learn it.
+
+    Parameters
+    ----------
+    labels : (H, W) int32 array
+    classes : mapping of label to class 1 … K
+        A label that is not in it is of class 1.
+    config : WeightConfig
+        Its `ridge` says how touching cells are parted.
+
+    Returns
+    -------
+    (H, W) uint8 array
+        0 background (cut ridges and unsaid pixels included), 1 … K the cell classes.
+    """
+    index = (labels > 0).astype(np.uint8)
+    changed = {label: kind for label, kind in classes.items() if kind != 1 and label > 0}
+    for label, kind in changed.items():
+        if not 1 <= kind <= MOST_CLASSES:
+            raise InputError(
+                f"Cell {label} is of class {kind}; classes go from 1 to {MOST_CLASSES}."
+            )
+    if changed:
+        keys = np.array(sorted(changed), np.int64)
+        kinds = np.array([changed[int(key)] for key in keys], np.uint8)
+        cells = labels[index > 0]
+        place = np.minimum(np.searchsorted(keys, cells), keys.size - 1)
+        index[index > 0] = np.where(keys[place] == cells, kinds[place], 1)
+    if config.ridge:
+        index[cut_ridge(labels, config.ridge)] = 0
+    return index
+
+
+def weight_map(sample: Sample, config: WeightConfig) -> NDArray[np.float32]:
+    """Weight of every pixel in the loss: what training uses and what the layer shows.
+
+    Returns
+    -------
+    (H, W) float32 array
+        The border terms plus w_c of the pixel's class, 0 on pixels that are not said. The class
+        weights are counted over the said pixels of this sample alone.
+    """
+    said = supervision(sample.labels, sample.complete)
+    index = class_index(sample.labels, sample.classes, config)
+    counts = np.bincount(index[said], minlength=1 + _highest_class(sample))
+    weights = class_weight_values(counts, config.class_weights)
+    out = border_term(sample.labels, config)
+    out += weights[index]
+    out *= said
+    return out
+
+
+def summarize(labels: NDArray[np.int32], complete: NDArray[np.bool_] | None = None) -> Summary:
+    """Count what is painted: see `Summary`."""
+    cells = np.unique(labels[labels > 0])
+    touching = np.unique(labels[cut_ridge(labels)])
+    background = bool((labels == BACKGROUND).any())
+    said = supervision(labels, complete)
+    region = complete is not None and bool(complete.any())
+    return Summary(
+        cells=int(cells.size),
+        touching=int(touching.size),
+        background_said=background,
+        unsaid=float(1.0 - np.count_nonzero(said) / said.size),
+        whole_frame=not background and not region,
+    )
+
+
+def findings(
+    labels: NDArray[np.int32],
+    *,
+    min_size: int = 20,
+    max_gap: int = 1,
+) -> list[Finding]:
+    """Slips in the paint, in the order of their labels.
+
+    Parameters
+    ----------
+    labels : (H, W) int32 array
+    min_size : int
+        A part of a cell with fewer pixels is a speck.
+    max_gap : int
+        Parts of one cell with at most this many pixels between them are one place: the gap is a
+        slip of the brush.
+
+    Returns
+    -------
+    list of Finding
+        One id in several places, and specks. Cells that touch under different ids are fine.
+    """
+    found: list[Finding] = []
+    boxes = ndimage.find_objects(np.maximum(labels, 0)) if _dense(labels) else _boxes(labels)
+    entries = boxes.items() if isinstance(boxes, dict) else enumerate(boxes, start=1)
+    for label, box in entries:
+        if box is not None:
+            found.extend(_look_at(labels[box] == label, int(label), box, min_size, max_gap))
     return found
 
 
-def check_trainable(samples: Sequence[Sample]) -> None:
-    """Raise an `InputError` where the samples can teach nothing, in one sentence."""
+def check_trainable(samples: Iterable[Sample]) -> None:
+    """Whether something can be learned from `samples`.
+
+    Raises
+    ------
+    InputError
+        One sentence: no image, an image without labels of its size, nothing painted, no cell, or
+        no background to tell cells from.
+    """
+    samples = tuple(samples)
     if not samples:
-        raise InputError("There is no image to train on: choose at least one with its labels.")
-    cells = background = False
+        raise InputError("There is no image to train on; add one and paint a few cells.")
+    cells = background = painted = False
     for sample in samples:
-        if sample.image.ndim != 3 or not sample.image.size:
-            raise InputError(f"{sample.name} is no image of (channels, rows, columns) with pixels.")
-        if len(sample.image) != len(samples[0].image):
+        labels = check_labels(sample.labels, sample.image.shape[1:], sample.name)
+        if sample.complete is not None and sample.complete.shape != labels.shape:
             raise InputError(
-                f"{sample.name} has {len(sample.image)} channels but {samples[0].name} has "
-                f"{len(samples[0].image)}: train on images of one kind."
+                f"{sample.name}: the complete region is {_size(sample.complete.shape)} pixels but "
+                f"the image is {_size(labels.shape)}; draw the region again on this image."
             )
-        labels = check_labels(sample.labels, sample.image.shape[1:], f"labels of {sample.name}")
         cells |= bool((labels > 0).any())
+        painted |= bool(labels.any())
+        painted |= sample.complete is not None and bool(sample.complete.any())
         background |= bool((supervision(labels, sample.complete) & (labels <= 0)).any())
+    where = samples[0].name if len(samples) == 1 else f"the {len(samples)} images"
+    if not painted:
+        raise InputError(f"Nothing is painted on {where}; paint a few cells, then train.")
     if not cells:
-        said = "only background is" if any((s.labels < 0).any() for s in samples) else "nothing is"
-        raise InputError(f"No cell is painted ({said}): paint a few cells first.")
+        raise InputError(
+            f"All paint on {where} is background; paint a few cells as well, then train."
+        )
     if not background:
         raise InputError(
-            "Everything that is said is cell: paint some background, or mark a region in which "
-            "all cells are painted."
+            f"All paint on {where} is cell; paint some background (label -1) or mark a region as "
+            "complete, then train."
         )
 
 
-def _ids(labels: NDArray[Any]) -> NDArray[Any]:
-    ids = np.unique(labels)
-    return ids[ids > 0]
+def _look_at(
+    mask: NDArray[np.bool_], label: int, box: Region, min_size: int, max_gap: int
+) -> list[Finding]:
+    """Findings of one cell, whose pixels in `box` are `mask`."""
+    parts, count = ndimage.label(mask, structure=np.ones((3, 3), bool))
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+    large = sizes >= min_size
+    if not large.any():
+        if count == 1:
+            return [Finding(f"Cell {label} has only {_pixels(sizes[0])}.", label, box)]
+        sentence = f"Cell {label} is {count} specks of at most {_pixels(sizes.max())}."
+        return [Finding(sentence, label, box)]
+    found = []
+    whole = large[parts - 1] & mask
+    places = _places(whole, max_gap)
+    if places > 1:
+        region = _shift(ndimage.find_objects(whole.astype(np.uint8))[0], box)
+        sentence = f"Cell {label} is in {places} places; give each its own number."
+        found.append(Finding(sentence, label, region))
+    for size, place in zip(sizes, ndimage.find_objects(parts), strict=True):
+        if size < min_size:
+            sentence = f"A speck of {_pixels(size)} of cell {label} lies apart from it."
+            found.append(Finding(sentence, label, _shift(place, box)))
+    return found
 
 
-def _boxes(labels: NDArray[Any]) -> dict[int, Region]:
-    """The bounding box of each cell; labels may be sparse and large."""
-    ids, compact = np.unique(labels, return_inverse=True)
-    places = ndimage.find_objects(compact.reshape(labels.shape) + 1)
-    return {int(i): box for i, box in zip(ids, places, strict=True) if i > 0}
+def _places(mask: NDArray[np.bool_], max_gap: int) -> int:
+    """Number of connected parts once gaps of up to `max_gap` pixels are bridged."""
+    # A box of side n spans n pixels however it is centred, so two boxes bridge n - 1 between.
+    side = np.ones((max_gap + 1, max_gap + 1), bool)
+    grown = ndimage.binary_dilation(np.pad(mask, max_gap + 1), side)
+    return int(ndimage.label(grown, structure=np.ones((3, 3), bool))[1])
 
 
-def _shift(inner: Region, outer: Region) -> Region:
+def _boxes(labels: NDArray[np.int32]) -> dict[int, Region]:
+    """Bounding box of each label, for labels so large that a list of all would not fit."""
+    values, names = np.unique(np.maximum(labels, 0), return_inverse=True)
+    boxes = ndimage.find_objects(names.reshape(labels.shape) + int(values[0] > 0))
+    kept = values[values > 0]
+    return {int(value): box for value, box in zip(kept, boxes, strict=True)}
+
+
+def _dense(labels: NDArray[np.int32]) -> bool:
+    return bool(labels.max(initial=0) <= labels.size)
+
+
+def _shift(place: Region, box: Region) -> Region:
     rows, columns = (
-        slice(o.start + i.start, o.start + i.stop) for i, o in zip(inner, outer, strict=True)
+        slice(inner.start + outer.start, inner.stop + outer.start)
+        for inner, outer in zip(place, box, strict=True)
     )
     return rows, columns
 
 
-def _size(shape: Iterable[int]) -> str:
-    return " × ".join(map(str, shape))
+def _highest_class(sample: Sample) -> int:
+    return max((kind for label, kind in sample.classes.items() if label > 0), default=1)
+
+
+def _pixels(count: int) -> str:
+    return "1 pixel" if count == 1 else f"{count} pixels"
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " × ".join(str(length) for length in shape)

@@ -73,4 +73,5 @@ def change_grey_values(image: Tensor, config: AugmentConfig, random: torch.Gener
     if config.intensity:
         positive = image.clamp(min=1e-6)
         image = torch.where(image > 0, positive ** torch.exp(gamma), image)
-    return image * torch.exp(gain) + 0.3 * offset + noise.to(image.device)
+    changed: Tensor = image * torch.exp(gain) + 0.3 * offset + noise.to(image.device)
+    return changed

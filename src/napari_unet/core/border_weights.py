@@ -9,17 +9,17 @@ working memory does not grow with the image and a brush stroke changes a box.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_unet.core import _nearest
+from napari_unet.core import _label_tiles, _nearest, _weighing
+from napari_unet.core._label_tiles import Box, Labels, Ridge, Steps
 from napari_unet.core.config import ClassWeights, WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Region
@@ -27,15 +27,11 @@ from napari_unet.core.types import Region
 SMALLEST = 4e-8
 """An exponential term below this is 0: less than half a float32 step of the weights it adds to."""
 
-Ridge: TypeAlias = bool | Literal["half"]
-Box: TypeAlias = tuple[slice, slice, slice]
-Labels: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float32]
 
-_TILES = {2: (1, 128, 512), 3: (8, 32, 128)}
+_TILES = {2: (1, 192, 384), 3: (8, 32, 128)}
 _RIDGE_TILE = (1, 64, 1024)
 _WIDEST_HALO = 256
-_WIDEST_INT16 = 100.0
 
 
 def border_weight_map(
@@ -94,10 +90,10 @@ def border_weight_map(
     said = None if supervision is None else _mask(supervision, shape).reshape(volume.shape)
     out = np.empty(volume.shape, np.float32)
     rule, steps = _rule(config, signed=True), _spacing(spacing, len(shape))
-    cells = _fill(out, volume, _whole(volume), rule, steps, ridge, said, threads)
+    cells = _fill(out, volume, _label_tiles.whole(volume), rule, steps, ridge, said, threads)
     total = out.size if said is None else int(np.count_nonzero(said))
     background, cell = class_weight_values((total - cells, cells), class_weights)
-    _nearest.add_class_weights(out.reshape(-1), background, cell)
+    _weighing.add_class_weights(out.reshape(-1), background, cell)
     if said is not None:
         np.multiply(out, said, out=out)
     return out.reshape(shape)
@@ -127,7 +123,9 @@ def border_term(
     volume, shape = _volume(labels)
     out = np.empty(volume.shape, np.float32)
     steps = _spacing(spacing, len(shape))
-    _fill(out, volume, _whole(volume), _rule(config), steps, config.ridge, None, threads)
+    _fill(
+        out, volume, _label_tiles.whole(volume), _rule(config), steps, config.ridge, None, threads
+    )
     return out.reshape(shape)
 
 
@@ -190,9 +188,9 @@ def cut_ridge(labels: ArrayLike, ridge: Ridge = True) -> NDArray[np.bool_]:
     volume, shape = _volume(labels)
     out = np.zeros(volume.shape, np.bool_)
     if ridge:
-        scratch = _Scratch()
-        for box in _tiles(_whole(volume), _RIDGE_TILE):
-            body, here = _body(volume, box, len(shape), ridge, scratch)
+        scratch = _label_tiles.Scratch()
+        for box in _label_tiles.tiles_of(_label_tiles.whole(volume), _RIDGE_TILE):
+            body, here = _label_tiles.body(volume, box, len(shape), ridge, scratch)
             np.logical_and(here > 0, body == 0, out=out[box])
     return out.reshape(shape)
 
@@ -219,7 +217,7 @@ def class_weight_values(counts: ArrayLike, mode: ClassWeights) -> Floats:
             return np.ones(numbers.size, np.float32)
         if mode != "balanced":
             raise InputError(
-                f'Class weights "{mode}" are not known: say "balanced", "none" or one number a class.'
+                f'Class weights "{mode}" are not known: say "balanced", "none" or a number a class.'
             )
         present = numbers > 0
         weights = np.ones(numbers.size)
@@ -234,9 +232,7 @@ def class_weight_values(counts: ArrayLike, mode: ClassWeights) -> Floats:
     return given[np.minimum(np.arange(numbers.size), given.size - 1)].astype(np.float32)
 
 
-def nearest_two(
-    labels: ArrayLike, spacing: Sequence[float] | None = None
-) -> tuple[Floats, Floats]:
+def nearest_two(labels: ArrayLike, spacing: Sequence[float] | None = None) -> tuple[Floats, Floats]:
     """Distances to the nearest and to the second-nearest distinct instance, not truncated.
 
     Parameters
@@ -252,14 +248,16 @@ def nearest_two(
     """
     volume, shape = _volume(labels)
     steps = _spacing(spacing, len(shape))
-    box = _whole(volume)
-    halos = _halos(math.inf, steps, volume.shape, len(shape))
+    box = _label_tiles.whole(volume)
+    halos = _label_tiles.halos(math.inf, steps, volume.shape, len(shape))
     d1 = np.empty(volume.shape, np.float32)
     d2 = np.empty(volume.shape, np.float32)
     if d1.size == 0:
         return d1.reshape(shape), d2.reshape(shape)
-    _, lines = _reduce(volume, box, halos, steps, len(shape), math.inf, _Scratch())
-    square = _squares(halos[2], steps[2], lines[0][0].dtype)
+    _, lines = _label_tiles.reduce(
+        volume, box, halos, steps, len(shape), math.inf, _label_tiles.Scratch()
+    )
+    square = _label_tiles.squares(halos[2], steps[2], lines[0][0].dtype)
     for z, (g1, l1, g2) in enumerate(lines):
         squared = np.empty((2, *volume.shape[1:]), g1.dtype)
         _nearest.measure_rows(g1, l1, g2, halos[2], volume.shape[2], square, *squared)
@@ -316,29 +314,31 @@ def _fill(
     volume: Labels,
     box: Box,
     rule: _Rule,
-    steps: tuple[float, float, float],
+    steps: Steps,
     ridge: Ridge,
     said: NDArray[np.bool_] | None,
     threads: int,
 ) -> int:
     """Compute `box` of `out` tile by tile; returns how many supervised pixels are foreground."""
     ndim = 2 if volume.shape[0] == 1 and steps[0] == 1.0 else 3
-    halos = _halos(rule.reach, steps, volume.shape, ndim)
+    halos = _label_tiles.halos(rule.reach, steps, volume.shape, ndim)
     # With surroundings larger than the tile it is cheaper to have one tile.
     size = volume.shape if max(halos) > _WIDEST_HALO else _TILES[ndim]
 
     def work(tiles: list[Box]) -> int:
-        scratch, total = _Scratch(), 0
+        scratch, total = _label_tiles.Scratch(), 0
         for tile in tiles:
-            labels, lines = _reduce(volume, tile, halos, steps, ndim, rule.reach, scratch)
-            square = _squares(halos[2], steps[2], lines[0][0].dtype)
-            neighbours = _neighbours(labels.shape, ridge)
+            labels, lines = _label_tiles.reduce(
+                volume, tile, halos, steps, ndim, rule.reach, scratch
+            )
+            square = _label_tiles.squares(halos[2], steps[2], lines[0][0].dtype)
+            neighbours = _label_tiles.neighbours(labels.shape, ridge)
             flat = labels.reshape(-1)
             rows, width = (part.stop - part.start for part in tile[1:])
             weights = scratch.take("weights", (rows, width), np.float32)
             for z, (g1, l1, g2) in enumerate(lines):
                 start = ((z + halos[0]) * labels.shape[1] + halos[1]) * labels.shape[2] + halos[2]
-                cells = _nearest.weigh_rows(
+                cells = _weighing.weigh_rows(
                     flat, start, labels.shape[2], neighbours, g1, l1, g2, halos[2], square,
                     rule.numbers, weights,
                 )  # fmt: skip
@@ -349,169 +349,11 @@ def _fill(
                 total += int(cells)
         return total
 
-    tiles = list(_tiles(box, size))
+    tiles = list(_label_tiles.tiles_of(box, size))
     if threads > 1:
         with ThreadPoolExecutor(threads) as pool:
             return sum(pool.map(work, (tiles[i::threads] for i in range(threads))))
     return work(tiles)
-
-
-class _Scratch:
-    """Arrays that are used again for every tile; one for each thread."""
-
-    def __init__(self) -> None:
-        self._buffers: dict[str, NDArray[np.uint8]] = {}
-
-    def take(self, name: str, shape: tuple[int, ...], kind: type) -> Any:
-        """An array of `shape`; overwrites the one taken before under `name`."""
-        size = math.prod(shape) * np.dtype(kind).itemsize
-        buffer = self._buffers.get(name)
-        if buffer is None or buffer.size < size:
-            buffer = self._buffers[name] = np.empty(size, np.uint8)
-        return buffer[:size].view(kind).reshape(shape)
-
-    def lines(self, name: str, shape: tuple[int, ...], kind: type, names: Any) -> tuple[Any, ...]:
-        """Nearest squared distance, its label and the second's squared distance."""
-        kinds = (kind, names, kind)
-        return tuple(self.take(f"{name}{i}", shape, k) for i, k in enumerate(kinds))
-
-
-def _reduce(
-    volume: Labels,
-    tile: Box,
-    halos: tuple[int, int, int],
-    steps: tuple[float, float, float],
-    ndim: int,
-    reach: float,
-    scratch: _Scratch,
-) -> tuple[Labels, list[tuple[Any, ...]]]:
-    """The tile's labels with their surroundings, and per plane its rows reduced along columns.
-
-    Rows cover the tile, columns the tile and its surroundings.
-    """
-    kind = _kind(reach, steps)
-    labels = _window(volume, tile, halos, np.int16 if kind is np.int16 else np.int32, scratch)
-    depth, rows = (part.stop - part.start for part in tile[:2])
-    _, height, width = labels.shape
-    far = _nearest.FAR[kind]
-    if ndim == 2:
-        lines = scratch.lines("row", (rows, width), kind, labels.dtype)
-        _nearest.scan_first_axis(labels[0], halos[1], steps[1], far, *lines)
-        return labels, [lines]
-    columns = scratch.lines("plane", (depth, height * width), kind, labels.dtype)
-    flat = labels.reshape(labels.shape[0], -1)
-    _nearest.scan_first_axis(flat, halos[0], steps[0], far, *columns)
-    square = _squares(halos[1], steps[1], np.dtype(kind))
-    planes = []
-    for z in range(depth):
-        plane = (column[z].reshape(height, width) for column in columns)
-        lines = scratch.lines(f"row{z} ", (rows, width), kind, labels.dtype)
-        last = halos[1] - _nearest.STRIDE
-        _nearest.combine_rows(*plane, halos[1], last, square, reach**2, far, *lines)
-        planes.append(lines)
-    return labels, planes
-
-
-def _kind(reach: float, steps: tuple[float, float, float]) -> type:
-    """The narrowest type that holds squared distances within `reach` exactly."""
-    if any(step != 1.0 for step in steps):
-        return np.float64
-    return np.int16 if reach <= _WIDEST_INT16 else np.float32
-
-
-def _window(
-    volume: Labels, box: Box, halos: tuple[int, int, int], kind: type, scratch: _Scratch
-) -> Labels:
-    """Labels of `box` and its surroundings in the C order, 0 outside the image.
-
-    Only equality counts, so where values do not fit `kind` they are renamed; the result is int32
-    where there are too many for `kind`.
-    """
-    inner, outer = [], []
-    for part, halo, size in zip(box, halos, volume.shape, strict=True):
-        low, high = max(part.start - halo, 0), min(part.stop + halo, size)
-        inner.append(slice(low, high))
-        offset = part.start - halo
-        outer.append(slice(low - offset, high - offset))
-    shape = tuple(b.stop - b.start + 2 * h for b, h in zip(box, halos, strict=True))
-    part = volume[tuple(inner)]
-    window = scratch.take("labels", shape, kind)
-    if part.shape != shape:
-        window[...] = 0
-    target = window[tuple(outer)]
-    limits = np.iinfo(kind)
-    if np.can_cast(part.dtype, kind) or not part.size:
-        target[...] = part
-    elif part.max() <= limits.max:
-        if part.min() < limits.min:
-            part = np.maximum(part, 0)
-        np.copyto(target, part, casting="unsafe")
-    elif not _nearest.compact(_as_int64(part), limits.max, target.reshape(-1, target.shape[2])):
-        return _window(volume, box, halos, np.int32, scratch)
-    return window
-
-
-def _as_int64(part: Labels) -> NDArray[np.int64]:
-    """The same labels in rows of int64, renamed where uint64 goes beyond it."""
-    if part.dtype == np.uint64 and part.max() > np.iinfo(np.int64).max:
-        part = np.unique(np.append(np.uint64(0), part), return_inverse=True)[1][1:].reshape(
-            part.shape
-        )
-    return np.ascontiguousarray(part, dtype=np.int64).reshape(-1, part.shape[2])
-
-
-def _body(
-    volume: Labels, box: Box, ndim: int, ridge: Ridge, scratch: _Scratch
-) -> tuple[Labels, Labels]:
-    """What stays foreground in `box`, as 0 and 1, and the labels there."""
-    halos = (0, 1, 1) if ndim == 2 else (1, 1, 1)
-    labels = _window(volume, box, halos, np.int16, scratch)
-    here = labels[tuple(slice(h, n - h) for h, n in zip(halos, labels.shape, strict=True))]
-    body = scratch.take("body", here.shape, labels.dtype.type)
-    _nearest.mark_rows(labels, halos, _neighbours(labels.shape, ridge), body)
-    return body, here
-
-
-def _neighbours(shape: tuple[int, ...], ridge: Ridge) -> NDArray[np.int64]:
-    """Offsets of the 3×3 (3×3×3) neighbours in a flat array of `shape`."""
-    if not ridge:
-        return np.zeros(0, np.int64)
-    depths = (0,) if shape[0] == 1 else (-1, 0, 1)
-    offsets = [
-        (z * shape[1] + y) * shape[2] + x
-        for z, y, x in itertools.product(depths, (-1, 0, 1), (-1, 0, 1))
-    ]
-    return np.array([o for o in offsets if o < 0 or (o > 0 and ridge != "half")], np.int64)
-
-
-def _halos(
-    reach: float, steps: tuple[float, float, float], shape: tuple[int, ...], ndim: int
-) -> tuple[int, int, int]:
-    """Pixels around a tile that its result depends on, padded for the sweeps of the search."""
-    halos = [
-        min(math.ceil(min(reach / step, size)), size) + _nearest.STRIDE
-        for step, size in zip(steps, shape, strict=True)
-    ]
-    return (0 if ndim == 2 else halos[0], halos[1], halos[2])
-
-
-def _squares(halo: int, step: float, kind: np.dtype[Any]) -> NDArray[Any]:
-    return ((np.arange(halo + 2) * step) ** 2).astype(kind)
-
-
-def _tiles(box: Box, size: tuple[int, ...]) -> Iterator[Box]:
-    starts = [range(part.start, part.stop, step or 1) for part, step in zip(box, size, strict=True)]
-    for corner in itertools.product(*starts):
-        z, y, x = (
-            slice(low, min(low + step, part.stop))
-            for low, step, part in zip(corner, size, box, strict=True)
-        )
-        yield z, y, x
-
-
-def _whole(volume: Labels) -> Box:
-    depth, height, width = volume.shape
-    return slice(0, depth), slice(0, height), slice(0, width)
 
 
 def _volume(labels: ArrayLike) -> tuple[Labels, tuple[int, ...]]:
@@ -520,7 +362,9 @@ def _volume(labels: ArrayLike) -> tuple[Labels, tuple[int, ...]]:
     if array.dtype.kind not in "iub":
         raise InputError(f"Labels are {array.dtype}; they must be whole numbers, one a cell.")
     if array.ndim not in (2, 3):
-        raise InputError(f"Labels have {array.ndim} dimensions; give an image or a volume (2 or 3).")
+        raise InputError(
+            f"Labels have {array.ndim} dimensions; give an image or a volume (2 or 3)."
+        )
     return (array if array.ndim == 3 else array[np.newaxis]), array.shape
 
 
@@ -533,7 +377,7 @@ def _mask(supervision: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return said
 
 
-def _spacing(spacing: Sequence[float] | None, ndim: int) -> tuple[float, float, float]:
+def _spacing(spacing: Sequence[float] | None, ndim: int) -> Steps:
     steps = (1.0,) * ndim if spacing is None else tuple(float(step) for step in spacing)
     if len(steps) != ndim or not all(math.isfinite(step) and step > 0 for step in steps):
         raise InputError(f"Spacing {spacing} does not fit: give {ndim} numbers above 0.")

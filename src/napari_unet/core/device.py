@@ -6,6 +6,7 @@ import dataclasses
 import os
 import platform
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -118,6 +119,7 @@ def _faster_cpu_precision() -> Precision:
     A convolution in bfloat16 ran 1.9 times as fast as in float32 with AVX-512 BF16, 4 to 5 times
     with AMX, and several times slower without either.
     """
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.10 or newer
+    ask = getattr(torch.cpu, "get_capabilities", None)  # torch 2.10 or newer
+    capabilities: Mapping[str, object] = {} if ask is None else ask()
     has_units = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
     return "bfloat16" if has_units else "float32"

@@ -265,7 +265,10 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            partial.touch()
+            mode = partial.stat().st_mode
             write(partial)
+            partial.chmod(mode)  # some writers make files that nobody else can read
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)

@@ -92,7 +92,7 @@ class LiveMap:
         self._known = supervision(labels, complete)
         self._background = labels == -1
         self._backgrounds = int(np.count_nonzero(self._background))
-        self._complete = complete is not None
+        self._complete = complete if complete is not None and complete.any() else None
         classes_n = max(1, *classes.values(), 1)
         self._counts = np.bincount(self._index[self._known], minlength=classes_n + 1)
         self._weights = class_weight_values(self._counts, config.class_weights)
@@ -102,7 +102,6 @@ class LiveMap:
         self,
         labels: NDArray[Any],
         region: Region,
-        complete: NDArray[np.bool_] | None,
         classes: Mapping[int, int],
     ) -> Region:
         """Bring the map up to date after the labels changed inside `region`.
@@ -113,8 +112,9 @@ class LiveMap:
             The labels now.
         region : (rows, columns) slices
             The box that changed.
-        complete, classes
-            As given before, but for the classes of cells inside `region`.
+        classes : mapping of label to class
+            As given before, but for cells inside `region`. The complete regions are those given
+            before: other ones make another map.
 
         Returns
         -------
@@ -126,10 +126,10 @@ class LiveMap:
         box = _grow(region, 1, labels.shape)
         around = _grow(box, 1, labels.shape)
         inside = _relative(box, around)
-        crop = labels[around]
+        crop = labels[around].astype(np.int32, copy=False)
         present = {label: classes[label] for label in np.unique(crop).tolist() if label in classes}
         index = class_index(crop, present, self.config)[inside]
-        self._recount(box, index, self._supervise(crop[inside], box, complete))
+        self._recount(box, index, self._supervise(crop[inside], box))
         changed = _join(grown, box)
         self.shown[changed] = self._compose(changed)
         return changed
@@ -149,22 +149,20 @@ class LiveMap:
         weights *= self._known[box]
         return weights
 
-    def _supervise(
-        self, labels: NDArray[Any], box: Region, complete: NDArray[np.bool_] | None
-    ) -> NDArray[np.bool_]:
+    def _supervise(self, labels: NDArray[Any], box: Region) -> NDArray[np.bool_]:
         """Where something is said in `box`; a first -1 changes that in all of the frame."""
         had_background = self._backgrounds > 0
         self._backgrounds -= int(np.count_nonzero(self._background[box]))
         self._background[box] = labels == -1
         self._backgrounds += int(np.count_nonzero(self._background[box]))
         has_background = self._backgrounds > 0
-        self.drifted |= (complete is not None) != self._complete
-        if complete is not None:
-            return supervision(labels, complete[box])
-        self.drifted |= has_background != had_background
-        if not has_background:
-            return np.ones(labels.shape, dtype=np.bool_)
-        return supervision(labels, np.zeros(labels.shape, dtype=np.bool_))
+        said: NDArray[np.bool_] = labels != 0
+        if self._complete is not None:
+            said |= self._complete[box]
+        else:
+            self.drifted |= has_background != had_background
+            said |= not has_background
+        return said
 
     def _recount(self, box: Region, index: NDArray[np.uint8], known: NDArray[np.bool_]) -> None:
         """Put in what is in `box` now, and see whether the class weights moved."""
@@ -220,7 +218,8 @@ def _narrowest(labels: NDArray[Any], tile: Region) -> NDArray[np.float32]:
     crop = labels[around]
     first, second = nearest_two(crop)
     widths = np.where(crop > 0, np.inf, first + second - 1)
-    narrowest = widths <= ndimage.minimum_filter(widths, 3)
+    # half-way between both cells; on their far sides the way goes through a cell
+    narrowest = (second - first <= 1) & (widths <= ndimage.minimum_filter(widths, 3))
     inside = _relative(tile, around)
     found: NDArray[np.float32] = widths[inside][narrowest[inside] & (widths[inside] <= WIDEST_GAP)]
     return found

@@ -25,7 +25,7 @@ from napari_unet.core.models import find_model
 from napari_unet.core.models.base import Segmenter
 from napari_unet.core.prediction import autocast, check_channels, place
 from napari_unet.core.tiling import round_to_stride
-from napari_unet.core.types import Prepared, Sample, Stepped, TrainEvent, Validated, Warned
+from napari_unet.core.types import Judging, Prepared, Sample, Stepped, TrainEvent, Validated, Warned
 from napari_unet.core.validation import Validator
 
 _AVERAGING = 0.99  # of the weights, a step: what is judged and kept is the mean of about 100 steps
@@ -65,7 +65,7 @@ def train(
 
     Yields
     ------
-    Prepared, then Stepped after each optimiser step, Validated, Warned
+    Prepared, then Stepped after each optimiser step, Judging and Validated, Warned
 
     Returns
     -------
@@ -94,15 +94,16 @@ def train(
     run = _Run(segmenter, card, config, where, fit, judge, None if output is None else Path(output))
     try:
         if start_from is not None and judge:
-            yield run.validate()
+            yield from run.validate()
         while run.fraction < 1:
             yield run.step()
             if judge and run.validation_due():
-                yield run.validate()
+                yield from run.validate()
+        model = yield from run.finish()
     except GeneratorExit:
-        run.finish()
+        run.save()
         raise
-    return run.finish()
+    return model
 
 
 class _Run:
@@ -179,25 +180,30 @@ class _Run:
         pause = max(60 * self.config.minutes / self.config.validations, 9 * self.validation_took)
         return time.perf_counter() - self.validated_at > pause
 
-    def validate(self) -> Validated:
+    def validate(self) -> Generator[Judging | Validated, None, None]:
         """Score the averaged network, and keep it if it is the best so far."""
         begin = time.perf_counter()
-        scores = self.validator.score(self._averaged())
+        scores = yield from self.validator.score(self._averaged())
         better = self.best is None or scores["f1"] >= self.best.card.scores["f1"]
         if better:
             self.best = self._snapshot({"step": self.steps, **scores})
             self._save(self.best)
         self.validated_at = time.perf_counter()
         self.validation_took = self.validated_at - begin
-        return Validated(step=self.steps, best=better, **scores)
+        yield Validated(step=self.steps, best=better, **scores)
 
-    def finish(self) -> Model:
-        """The best state, or the last one where nothing judged; saved."""
-        model = self.best or self._snapshot({})
-        instances = self.validator.tune(model.segmenter, self.config.instances)
-        model = Model(model.segmenter, dataclasses.replace(model.card, instances=instances))
-        self._save(model)
-        return model
+    def finish(self) -> Generator[Judging, None, Model]:
+        """The best state, or the last one where nothing judged, with its threshold; saved."""
+        self.best = self.best or self._snapshot({})
+        tuned = yield from self.validator.tune(self.best.segmenter, self.config.instances)
+        self.best = Model(self.best.segmenter, dataclasses.replace(self.best.card, instances=tuned))
+        self._save(self.best)
+        return self.best
+
+    def save(self) -> None:
+        """What there is so far, quickly: somebody waits."""
+        if self.best is None and self.steps:
+            self._save(self._snapshot({}))
 
     def _averaged(self) -> Segmenter:
         return _with_net(self.segmenter, self.average.module if self.steps else self.segmenter.net)

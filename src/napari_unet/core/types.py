@@ -68,6 +68,14 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class Judging:
+    """The held-out part is being looked at: `done` of `total` images."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Validated:
     """The held-out part was scored: mean loss, foreground IoU, instance F1 and AP at IoU 0.5."""
 
@@ -95,7 +103,7 @@ class TileDone:
     region: Region
 
 
-TrainEvent: TypeAlias = Prepared | Stepped | Validated | Warned
+TrainEvent: TypeAlias = Prepared | Stepped | Judging | Validated | Warned
 PredictEvent: TypeAlias = TileDone | Warned
 
 

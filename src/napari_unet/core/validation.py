@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 import torch
@@ -12,13 +12,12 @@ from napari_unet.core.annotation import supervision
 from napari_unet.core.config import AugmentConfig, InstanceConfig, PredictConfig, TrainConfig
 from napari_unet.core.dataset import TileSampler
 from napari_unet.core.device import DeviceReport
-from napari_unet.core.events import exhaust
 from napari_unet.core.metrics import evaluate
 from napari_unet.core.models.base import Segmenter, Stitcher
 from napari_unet.core.normalize import normalize
 from napari_unet.core.prediction import autocast, stitch_tiles
 from napari_unet.core.tiling import round_to_stride
-from napari_unet.core.types import Sample
+from napari_unet.core.types import Judging, Sample
 
 _PIXELS = 4_000_000  # a validation looks at no more than this, so that it stays short
 _LOSS_TILES = 8
@@ -51,14 +50,15 @@ class Validator:
                 for _ in range(_LOSS_TILES)
             ]
 
-    def score(self, segmenter: Segmenter) -> dict[str, float]:
+    def score(self, segmenter: Segmenter) -> Generator[Judging, None, dict[str, float]]:
         """Mean loss over fixed tiles; IoU, F1 and AP at IoU 0.5 over images (means over images)."""
         segmenter.net.eval()
         with torch.inference_mode(), autocast(self._where):
             losses = [
                 torch.stack(list(segmenter.loss(batch).values())).sum() for batch in self._batches
             ]
-        scores = self._evaluate(self._predict(segmenter), self._config.instances)
+        stitchers = yield from self._predict(segmenter)
+        scores = self._evaluate(stitchers, self._config.instances)
         return {
             "loss": float(torch.stack(losses).mean()),
             "iou": scores["iou"],
@@ -66,22 +66,29 @@ class Validator:
             "ap50": scores["ap50"],
         }
 
-    def tune(self, segmenter: Segmenter, config: InstanceConfig) -> InstanceConfig:
+    def tune(
+        self, segmenter: Segmenter, config: InstanceConfig
+    ) -> Generator[Judging, None, InstanceConfig]:
         """The threshold with the highest mean AP (0.5 … 0.95) on the held-out part."""
         if not self._truth:
             return config
         segmenter.net.eval()
-        stitchers = self._predict(segmenter)
+        stitchers = yield from self._predict(segmenter)
         candidates = [dataclasses.replace(config, threshold=value) for value in _THRESHOLDS]
         return max(candidates, key=lambda each: self._evaluate(stitchers, each)["mean_ap"])
 
-    def _predict(self, segmenter: Segmenter) -> list[Stitcher]:
-        stitchers = []
+    def _predict(self, segmenter: Segmenter) -> Generator[Judging, None, list[Stitcher]]:
+        stitchers: list[Stitcher] = []
         for image in self._images:
             region = slice(0, image.shape[1]), slice(0, image.shape[2])
-            stitchers.append(
-                exhaust(stitch_tiles(segmenter, image, self._where, PredictConfig.tile, region))
-            )
+            tiles = stitch_tiles(segmenter, image, self._where, PredictConfig.tile, region)
+            while True:  # `yield from` would relay the tiles, which say nothing of the whole
+                try:
+                    next(tiles)
+                except StopIteration as end:
+                    stitchers.append(end.value)
+                    break
+                yield Judging(len(stitchers), len(self._images))
         return stitchers
 
     def _evaluate(self, stitchers: list[Stitcher], config: InstanceConfig) -> dict[str, float]:

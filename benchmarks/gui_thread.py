@@ -1,0 +1,130 @@
+"""How long our own code holds napari's GUI thread while a 2048² image is trained on and predicted.
+
+    xvfb-run -a python benchmarks/gui_thread.py [--size 2048] [--minutes 0.5]
+
+Every entry of the event loop into `napari_unet` (a slot, a timer, a callback of a layer) is timed
+from the outermost frame of ours to its return, with a profile hook in the GUI thread; what napari
+draws afterwards is not in it, what our slots make napari do is. The hook itself slows Python
+down, so the figures are upper bounds. Prints the longest entries and their 99th percentile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from types import FrameType
+
+import napari
+import numpy as np
+from qtpy.QtWidgets import QApplication
+
+import napari_unet
+from napari_unet.core.samples import make_sample
+from napari_unet.widgets import _layers
+from napari_unet.widgets._session import session
+from napari_unet.widgets._task_bar import TaskState
+from napari_unet.widgets.all_docks import open_all
+
+OURS = str(Path(napari_unet.__file__).parent)
+
+
+class Stopwatch:
+    """Times each entry from foreign code into ours; nested frames of ours belong to the first."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, list[float]] = defaultdict(list)
+        self._outermost: FrameType | None = None
+        self._began = 0.0
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        if self._outermost is None:
+            if event == "call" and frame.f_code.co_filename.startswith(OURS):
+                self._outermost, self._began = frame, time.perf_counter()
+        elif event == "return" and frame is self._outermost:
+            name = f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_qualname}"
+            self.entries[name].append(time.perf_counter() - self._began)
+            self._outermost = None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--minutes", type=float, default=0.5)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NAPARI_UNET_MODELS"] = folder
+        report(work(given.size, given.minutes), given.size)
+
+
+def work(size: int, minutes: float) -> Stopwatch:
+    """Open, show the map, train, paint meanwhile, predict the whole image."""
+    viewer = napari.Viewer()
+    viewer.window.resize(1600, 1000)
+    sample = make_sample("fluorescence", (size, size))
+    viewer.add_image(sample.image[0], name="large")
+    panels = open_all(viewer)
+    known = session(viewer)
+    labels = known.add_annotation()
+    rows, columns = np.nonzero(sample.labels[: size // 2, : size // 2])
+    labels.data_setitem((rows, columns), sample.labels[rows, columns])
+    panels.show_panel("Weight map").show_map.setChecked(True)
+    wait(lambda: _layers.find(viewer, _layers.WEIGHTS, known.image) is not None)
+    watch = Stopwatch()
+    train = panels.show_panel("Train")
+    train.set_minutes(minutes)
+    sys.setprofile(watch)
+    train.bar.button.click()
+    labels.mode = "paint"
+    for step in range(10**9):
+        if train.bar.state in (TaskState.DONE, TaskState.FAILED):
+            break
+        labels.paint((size // 3 + step % 200, size // 3 + step % 97), 1 + step % 7)
+        spin(0.1)
+    assert train.bar.state is TaskState.DONE, train.bar.sentence
+    predict = panels.show_panel("Predict")
+    predict.whole.setChecked(True)
+    predict.bar.button.click()
+    wait(lambda: predict.bar.state in (TaskState.DONE, TaskState.FAILED))
+    assert predict.bar.state is TaskState.DONE, predict.bar.sentence
+    spin(2)
+    sys.setprofile(None)
+    viewer.close()
+    return watch
+
+
+def wait(done: object, seconds: float = 600) -> None:
+    end = time.monotonic() + seconds
+    while not done():  # type: ignore[operator]
+        if time.monotonic() > end:
+            raise TimeoutError
+        spin(0.01)
+
+
+def spin(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.002)
+
+
+def report(watch: Stopwatch, size: int) -> None:
+    everything = sorted(t for times in watch.entries.values() for t in times)
+    worst = max(everything)
+    p99 = statistics.quantiles(everything, n=100)[-1]
+    print(
+        f"{size}²: {len(everything)} entries, longest {1e3 * worst:.1f} ms, p99 {1e3 * p99:.1f} ms"
+    )
+    slowest = sorted(watch.entries.items(), key=lambda item: -max(item[1]))
+    for name, times in slowest[:12]:
+        median = statistics.median(times)
+        print(f"{1e3 * max(times):8.1f} ms  median {1e3 * median:6.2f}  n {len(times):5}  {name}")
+
+
+if __name__ == "__main__":
+    main()
