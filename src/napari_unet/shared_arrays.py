@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import threading
 from collections.abc import Mapping
@@ -44,7 +45,8 @@ class SharedArrays:
     """Arrays that another process can see; the side that makes them also frees them.
 
     `free` takes the names away, so that nothing is left behind whatever happens to the other
-    side. The memory itself goes with the last array that shows it, here and there.
+    side. The memory itself goes with the last array that shows it, here and there, which takes
+    about 0.2 ms per MB: `let_go` may be called where nobody waits.
     """
 
     def __init__(self) -> None:
@@ -88,7 +90,7 @@ class SharedArrays:
                 raise InputError("The job has ended already.")
             _check_space(size)
             try:
-                segment = SharedMemory(create=True, size=size)
+                segment = SharedMemory(_new_name(), create=True, size=size)
             except OSError as error:
                 raise InputError(_no_space(size, error.strerror or str(error))) from error
             handle = SharedArray(segment.name, tuple(map(int, shape)), kind.str)
@@ -98,23 +100,28 @@ class SharedArrays:
     def __getitem__(self, handle: SharedArray) -> NDArray[Any]:
         """The array itself; it may be kept for as long as it is wanted."""
         with self._lock:
-            if handle.name not in self._arrays:
+            if self._freed:
                 raise InputError("The job has ended already.")
             return self._arrays[handle.name][1]
 
     def free(self) -> None:
         """Take all names away. Safe to call twice."""
         with self._lock:
-            self._freed = True
-            for segment, _ in self._arrays.values():
-                segment.unlink()
-            self._arrays.clear()
+            if not self._freed:
+                self._freed = True
+                for segment, _ in self._arrays.values():
+                    segment.unlink()
+
+    def let_go(self) -> None:
+        """Free, and hold on to no array."""
+        self.free()
+        self._arrays.clear()
 
     def __enter__(self) -> SharedArrays:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.free()
+        self.let_go()
 
 
 def attach(handle: SharedArray) -> NDArray[Any]:
@@ -160,6 +167,11 @@ class _Mapped:
 
 def _array_on(segment: SharedMemory, handle: SharedArray) -> NDArray[Any]:
     return np.asarray(_Mapped(segment, handle))
+
+
+def _new_name() -> str:
+    """Says whose it is, should one ever be left behind; macOS takes 30 characters."""
+    return f"unet_{os.getpid()}_{secrets.token_hex(5)}"
 
 
 def _check_space(size: int) -> None:

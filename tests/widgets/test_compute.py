@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +52,15 @@ class Record:
         return end[1:]
 
 
-def segments() -> set[str]:
-    return set(os.listdir(SEGMENTS)) if SEGMENTS.is_dir() else set()
+def segments(pid: int | None = None) -> set[str]:
+    """What is left in shared memory of a process, by default of this one."""
+    return {path.name for path in SEGMENTS.glob(f"unet_{pid or os.getpid()}_*")}
 
 
 @pytest.fixture
 def bridge(qapp):
     """Makes bridges; nothing of them is left after the test."""
-    made, before = [], segments()
+    made = []
 
     def make(*command: str, patience: float = 5.0) -> Record:
         made.append(Record(Compute(command=command or FAKE, patience=patience)))
@@ -69,7 +70,7 @@ def bridge(qapp):
     for record in made:
         record.compute.close()
         assert not record.compute.busy
-    assert segments() <= before
+    assert not segments()
 
 
 @pytest.fixture
@@ -295,7 +296,6 @@ def card(tmp_path) -> Path:
 def test_a_prediction_hands_over_its_arrays(record, qtbot, card):
     image = np.zeros((1, 40, 60), np.float32)
     image[0, 10:20, 30:50] = 1
-    before = segments()
     job = record.compute.predict(card, image, region=(slice(5, 35), slice(20, 60)))
     qtbot.waitUntil(lambda: record.ends != [], timeout=20_000)
     kind, result = record.ended(job)
@@ -304,7 +304,7 @@ def test_a_prediction_hands_over_its_arrays(record, qtbot, card):
     assert result["labels"].dtype == np.int32
     assert result["probabilities"].shape == (2, 30, 40)
     np.testing.assert_array_equal(result["labels"], image[0, 5:35, 20:60] > 0)
-    assert segments() <= before  # the arrays live on, their names do not
+    assert not segments()  # the arrays live on, their names do not
     record.compute.close()
     gc.collect()
     assert result["labels"].sum() == 200
@@ -340,20 +340,28 @@ def test_what_cannot_be_sent_is_a_sentence(record, qtbot, card, image, model, se
 
 
 class Pulse:
-    """The longest pause between two turns of the event loop."""
+    """The longest pause between two turns of the event loop, and the longest work in one.
+
+    The work is processor time of this thread, which does not grow when the machine is busy.
+    """
 
     def __init__(self) -> None:
-        self.longest, self._last = 0.0, time.perf_counter()
+        self.pause = self.work = 0.0
+        self._last = time.perf_counter(), time.thread_time()
         self._timer = QTimer()
         self._timer.timeout.connect(self._beat)
         self._timer.start(5)
 
     def _beat(self) -> None:
-        now = time.perf_counter()
-        self.longest = max(self.longest, now - self._last)
+        now = time.perf_counter(), time.thread_time()
+        self.pause = max(self.pause, now[0] - self._last[0])
+        self.work = max(self.work, now[1] - self._last[1])
         self._last = now
 
-    def stop(self) -> None:
+    def __enter__(self) -> Pulse:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._timer.stop()
 
 
@@ -363,15 +371,16 @@ def test_the_event_loop_keeps_ticking(record, run, qtbot, card):
     qtbot.waitUntil(lambda: record.ready != [], timeout=20_000)
     gc.collect()
     sample = Sample(np.ones((3, 3000, 3000), np.uint16), np.ones((3000, 3000), np.int32))
-    pulse = Pulse()
-    looping = run(record, "loop", wait=False)
-    job = record.compute.train([sample], TrainConfig(steps=50), output="x", architecture="count")
-    qtbot.waitUntil(lambda: any(end[0] == job for end in record.ends), timeout=20_000)
-    record.compute.stop(looping)
-    qtbot.waitUntil(lambda: not record.compute.busy)
-    pulse.stop()
+    with Pulse() as pulse:
+        looping = run(record, "loop", wait=False)
+        config = TrainConfig(steps=50)
+        job = record.compute.train([sample], config, output="x", architecture="count")
+        qtbot.waitUntil(lambda: any(end[0] == job for end in record.ends), timeout=20_000)
+        record.compute.stop(looping)
+        qtbot.waitUntil(lambda: not record.compute.busy, timeout=20_000)
     assert record.ended(job)[1]["mean"] == [1.0]
-    assert pulse.longest < 0.1, f"{1000 * pulse.longest:.0f} ms"
+    assert pulse.work < 0.02
+    assert pulse.pause < 0.3
 
 
 def test_a_look_at_the_inbox_is_short_however_full_it_is(record, run, qtbot):
@@ -440,7 +449,7 @@ def test_a_forgotten_bridge_takes_its_process_along(qtbot, run):
 
 
 FORGETFUL = """
-import sys, time
+import os, sys
 import numpy as np
 from qtpy.QtCore import QCoreApplication
 from napari_unet.core.config import TrainConfig
@@ -452,13 +461,12 @@ sample = Sample(np.ones((1, 9, 9)), np.ones((9, 9), np.int32))
 job = compute.train([sample], TrainConfig(), output="x", architecture="loop")
 compute.happened.connect(lambda *_: application.quit())
 application.exec()
-print(compute._children[0].pid)
+print(os.getpid(), compute._children[0].pid)
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="asks POSIX whether a process is there")
 def test_at_the_end_of_the_interpreter_nothing_stays(qapp):
-    before = segments()
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", FORGETFUL, *FAKE],
         capture_output=True,
@@ -467,9 +475,10 @@ def test_at_the_end_of_the_interpreter_nothing_stays(qapp):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+    own, child = map(int, done.stdout.split())
     with pytest.raises(ProcessLookupError):
-        os.kill(int(done.stdout), 0)
-    assert segments() <= before
+        os.kill(child, 0)
+    assert not segments(own)
 
 
 @pytest.fixture(scope="module")
@@ -489,6 +498,11 @@ def real(warm) -> Iterator[Record]:
         signal_.disconnect()
 
 
+QUICK = TrainConfig(
+    steps=3, batch_size=1, tile=32, val_fraction=0, device="cpu", precision="float32"
+)
+
+
 def discs() -> Sample:
     """Bright discs on a dim ground, all of them painted."""
     rows, columns = np.indices((128, 128))
@@ -502,24 +516,24 @@ def discs() -> Sample:
 
 def test_train_and_predict_beside_a_shown_viewer(real, viewer, qtbot, tmp_path):
     viewer.window.show()
-    sample, path, before = discs(), tmp_path / "discs.model", segments()
+    sample, path = discs(), tmp_path / "discs.model"
     viewer.add_image(sample.image[0])
-    config = TrainConfig(steps=3, batch_size=2, tile=64, device="cpu")
-    training = real.compute.train([sample], config, output=path)
+    training = real.compute.train([sample], QUICK, output=path)
     wait_for_step(qtbot, real, training)
-    pulse = Pulse()
-    qtbot.waitUntil(lambda: real.ends != [], timeout=60_000)
-    pulse.stop()
+    with Pulse() as pulse:
+        qtbot.waitUntil(lambda: real.ends != [], timeout=120_000)
     assert real.ended(training) == ("done", {"model": str(path)})
     events = [event for _, event in real.events]
     assert isinstance(events[0], Prepared)
     assert [event.step for event in events if isinstance(event, Stepped)] == [1, 2, 3]
-    assert pulse.longest < 0.5
+    assert pulse.pause < 1
 
-    say_cell = PredictConfig(device="cpu", instances=InstanceConfig(threshold=0.01, min_size=0))
+    say_cell = PredictConfig(
+        device="cpu", precision="float32", instances=InstanceConfig(threshold=0.01, min_size=0)
+    )
     region = (slice(8, 108), slice(0, 90))
     prediction = real.compute.predict(path, sample.image, say_cell, region=region)
-    qtbot.waitUntil(lambda: len(real.ends) == 2, timeout=60_000)
+    qtbot.waitUntil(lambda: len(real.ends) == 2, timeout=120_000)
     kind, result = real.ended(prediction)
     assert kind == "done", result
     assert result["labels"].shape == (100, 90)
@@ -528,32 +542,32 @@ def test_train_and_predict_beside_a_shown_viewer(real, viewer, qtbot, tmp_path):
     viewer.add_labels(result["labels"], translate=(8, 0))
     qtbot.wait(100)
     assert "torch" not in sys.modules
-    assert segments() <= before
+    assert not segments()
 
 
 def test_a_prediction_runs_while_training_goes_on(real, qtbot, tmp_path):
     sample = discs()
-    config = TrainConfig(minutes=5, batch_size=1, tile=64, device="cpu")
-    first = real.compute.train(
-        [sample], TrainConfig(steps=1, batch_size=1, tile=64, device="cpu"), output=tmp_path / "a"
-    )
-    training = real.compute.train([sample], config, output=tmp_path / "b")
-    qtbot.waitUntil(lambda: real.ends != [], timeout=60_000)
+    first = real.compute.train([sample], replace(QUICK, steps=1), output=tmp_path / "a")
+    endless = replace(QUICK, steps=None, minutes=5)
+    training = real.compute.train([sample], endless, output=tmp_path / "b")
+    qtbot.waitUntil(lambda: real.ends != [], timeout=120_000)
     assert real.ended(first)[0] == "done"
-    prediction = real.compute.predict(tmp_path / "a", sample.image, PredictConfig(device="cpu"))
-    qtbot.waitUntil(lambda: len(real.ends) == 2, timeout=60_000)
+    prediction = real.compute.predict(
+        tmp_path / "a", sample.image, PredictConfig(device="cpu", precision="float32")
+    )
+    qtbot.waitUntil(lambda: len(real.ends) == 2, timeout=120_000)
     assert real.ended(prediction)[0] == "done"
     count = len(real.events)
-    qtbot.waitUntil(lambda: len(real.events) > count + 2, timeout=60_000)
+    qtbot.waitUntil(lambda: len(real.events) > count + 2, timeout=120_000)
     real.compute.stop(training)
-    qtbot.waitUntil(lambda: len(real.ends) == 3, timeout=60_000)
+    qtbot.waitUntil(lambda: len(real.ends) == 3, timeout=120_000)
     assert real.ended(training) == ("stopped", {"model": str(tmp_path / "b")})
 
 
 def test_nothing_to_learn_from_is_the_sentence_of_the_core(real, qtbot, tmp_path):
     blank = Sample(discs().image, np.zeros((128, 128), np.int32), name="blank")
-    job = real.compute.train([blank], TrainConfig(device="cpu"), output=tmp_path / "model")
-    qtbot.waitUntil(lambda: real.ends != [], timeout=60_000)
+    job = real.compute.train([blank], QUICK, output=tmp_path / "model")
+    qtbot.waitUntil(lambda: real.ends != [], timeout=120_000)
     kind, (message, details) = real.ended(job)
     assert (kind, details) == ("failed", "")
     assert "Error" not in message

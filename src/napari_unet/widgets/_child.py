@@ -20,11 +20,10 @@ COMMAND = (sys.executable, "-P", "-m", "napari_unet.compute")
 
 _DETAILS = 8_000  # bytes of standard error that are worth a report
 _DYING = 0.5  # s from the end of the pipe to the end of the process
-_QUIETLY = (
-    subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS
-    if sys.platform == "win32"
-    else 0
-)
+if sys.platform == "win32":
+    _FLAGS = subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS
+else:
+    _FLAGS = 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
-                creationflags=_QUIETLY,
+                creationflags=_FLAGS,
             )
         except OSError:
             self._log.close()
@@ -87,7 +86,7 @@ class Child:
         return self._process.poll() is None
 
     def post(self, job: int, make: Callable[[], Any]) -> None:
-        """Have a thread make a message and send it; what goes wrong there fails the job."""
+        """Have a thread make a message and send it, or None; what goes wrong fails the job."""
         self._outbox.put((job, make))
 
     def kill(self, verdict: str) -> None:
@@ -130,18 +129,20 @@ class Child:
 
     def _write(self) -> None:
         while (posted := self._outbox.get()) is not None:
-            job, make = posted
-            try:
-                message = make()
-            except Exception as error:  # noqa: BLE001 - the end of a thread: it travels on
-                self._inbox.put((self, Failed(job, _sentence(error))))
-                continue
-            try:
-                self._channel.send(message)
-            except OSError:
-                break  # it has ended, as the other thread says
+            self._deliver(*posted)
+            del posted  # it may hold arrays
         with contextlib.suppress(OSError):
             self._stdin.close()
+
+    def _deliver(self, job: int, make: Callable[[], Any]) -> None:
+        try:
+            message = make()
+        except Exception as error:  # noqa: BLE001 - the end of a thread: it travels on
+            self._inbox.put((self, Failed(job, _sentence(error))))
+            return
+        if message is not None:
+            with contextlib.suppress(OSError):  # it has ended, as the other thread says
+                self._channel.send(message)
 
 
 def _sentence(error: Exception) -> str:

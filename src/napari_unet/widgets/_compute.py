@@ -244,7 +244,7 @@ class Compute(QObject):
         del self._jobs[job.number]
         if isinstance(reply, Failed):
             saved = f" The best state so far is saved in {job.output}." if job.saved else ""
-            job.arrays.free()
+            self._free(job)
             self.failed.emit(job.number, reply.message + saved, reply.details)
             return
         result = dict(reply.result)
@@ -252,8 +252,13 @@ class Compute(QObject):
             has_map = result.pop("has_probabilities")
             result["labels"] = job.result("labels")
             result["probabilities"] = job.result("probabilities") if has_map else None
-        job.arrays.free()
+        self._free(job)
         (self.done if isinstance(reply, Done) else self.stopped).emit(job.number, result)
+
+    def _free(self, job: Job) -> None:
+        job.arrays.free()
+        if self._children:
+            self._children[0].post(job.number, job.arrays.let_go)
 
     def _watch(self) -> None:
         """End a process that does not answer."""
