@@ -66,10 +66,8 @@ def test_train_predict_evaluate(folder, model):
     labels = tifffile.imread(out / "cell0.tif")
     assert labels.shape == (96, 112)
     assert labels.dtype.kind in "iu"
-    maps = tifffile.imread(out / "cell0_probabilities.tif")
+    maps = tifffile.imread(out / "probabilities" / "cell0.tif")
     assert maps.dtype == np.float32
-    for name in out.glob("*_probabilities.tif"):
-        name.unlink()
     scores = json.loads(
         call("evaluate", "--truth", folder / "labels", "--prediction", out, "--json").stdout
     )

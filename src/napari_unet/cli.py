@@ -127,7 +127,7 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
         write_labels(target, prediction.labels)
         if given.probabilities and prediction.probabilities is not None:
             write_atomically(
-                target.with_name(f"{target.stem}_probabilities.tif"),
+                target.parent / "probabilities" / target.name,
                 lambda file, data=prediction.probabilities: tifffile.imwrite(
                     file, data, compression="zlib", metadata={"axes": "CYX"}
                 ),
@@ -317,7 +317,9 @@ def _make_parser() -> argparse.ArgumentParser:
     predict.add_argument("images", nargs="+", metavar="IMAGES")
     predict.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     predict.add_argument(
-        "--probabilities", action="store_true", help="also <stem>_probabilities.tif"
+        "--probabilities",
+        action="store_true",
+        help="also DIR/probabilities/<stem>.tif, float32, one channel a class",
     )
     add_flags(predict, PredictConfig)
     add_flags(predict, InstanceConfig)

@@ -36,7 +36,8 @@ def run_demo(out: Path, headless: bool, minutes: float = MINUTES) -> int:
     out : Path
         Headless only: the folder for window.png, weights.tif, model.safetensors and labels.tif.
     headless : bool
-        Click through the job and end; a virtual screen is used where there is none.
+        Click through the job and end, also where there is a screen. Without one that is what
+        happens anyway, in a virtual screen.
     minutes : float
         Headless only: the budget of the training.
 
@@ -45,7 +46,7 @@ def run_demo(out: Path, headless: bool, minutes: float = MINUTES) -> int:
     int
         0, or 1 with one sentence on the standard error where a step failed.
     """
-    if not headless:
+    if not headless and _has_screen():
         return _open()
     try:
         with _quiet_settings(), _screen():
@@ -91,10 +92,15 @@ def _quiet_settings() -> Iterator[None]:
                     os.environ[name] = value
 
 
+def _has_screen() -> bool:
+    names = ("DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform != "linux" or any(os.environ.get(name) for name in names)
+
+
 @contextlib.contextmanager
 def _screen() -> Iterator[None]:
     """A screen to draw on: the one there is, or a virtual one of our own."""
-    if sys.platform != "linux" or os.environ.get("DISPLAY"):
+    if _has_screen():
         yield
         return
     if shutil.which("Xvfb") is None:
@@ -157,16 +163,16 @@ class _Walk:
         from napari_unet.widgets import _layers
         from napari_unet.widgets._session import session
 
-        image = session(viewer).image
-        panels.show_panel("Weight map").show_map()
+        known = session(viewer)
+        panels.show_panel("Weight map").show_map.setChecked(True)
 
         def found() -> Any:
-            return _layers.find(viewer, _layers.WEIGHTS, image)
+            return _layers.find(viewer, _layers.WEIGHTS, known.image)
 
         self._wait(lambda: found() is not None, _LATE, "The weight map did not come.")
         import tifffile
 
-        weights = _layers.weights_plane(found())
+        weights = _layers.weights_plane(found(), known.plane_index(known.image))
         tifffile.imwrite(self._out / "weights.tif", weights, compression="zlib")
         self._lines.append(f"weight map: {weights.min():.2f} … {weights.max():.2f}")
 

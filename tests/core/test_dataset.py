@@ -12,7 +12,10 @@ from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
 from napari_unet.core.types import Sample
 
 
-def sampler(samples, seed=0, plan=UNetConfig(base=4, depth=2)):
+PLAN = UNetConfig(base=4, depth=2)
+
+
+def sampler(samples, seed=0, plan=PLAN):
     return TileSampler(samples, UNetSegmenter(plan), WeightConfig(), NormalizeConfig(), "cpu", seed)
 
 

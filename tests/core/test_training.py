@@ -75,7 +75,7 @@ def test_going_on_scores_the_start_model_first(discs, quick, tmp_path):
     output = tmp_path / "model.safetensors"
     run([discs], quick, output=output)
     _, events = run([discs], dataclasses.replace(quick, steps=2), start_from=output)
-    assert [event.step for event in events if isinstance(event, Validated)][0] == 0
+    assert next(event.step for event in events if isinstance(event, Validated)) == 0
 
 
 def test_too_little_paint_to_hold_out_is_said(discs, quick):

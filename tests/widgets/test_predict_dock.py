@@ -277,3 +277,7 @@ def test_slots_take_less_than_a_frame(qtbot, dock, model):
     begin = time.thread_time()
     dock.instances.input("threshold").value = 0.7
     assert time.thread_time() - begin < 0.016
+
+
+def test_nothing_is_cut_beside_the_scroll_bar(qtbot, dock):
+    assert dock.body.parentWidget().minimumSizeHint().width() <= 300

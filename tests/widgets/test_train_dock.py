@@ -236,8 +236,10 @@ def test_better_states_are_previewed_in_the_visible_field(qtbot, dock):
     dock.live.setChecked(True)
     compute = begin(qtbot, dock)
     call = compute.trainings[0]
-    compute.happened.emit(call.job, Validated(1, 0.7, 0.5, 0.55, 0.61, best=True))
-    compute.happened.emit(call.job, Validated(2, 0.7, 0.5, 0.45, 0.51, best=False))
+    compute.happened.emit(call.job, Validated(1, 0.9, 0.1, 0.0, 0.0, best=True))
+    assert compute.predictions == []  # it would cover the image with noise
+    compute.happened.emit(call.job, Validated(2, 0.7, 0.5, 0.55, 0.61, best=True))
+    compute.happened.emit(call.job, Validated(3, 0.7, 0.5, 0.45, 0.51, best=False))
     (preview,) = compute.predictions
     assert preview.arguments[0] == call.options["output"]
     rows, cols = preview.options["region"]
@@ -272,3 +274,8 @@ def test_a_step_takes_the_gui_less_than_a_frame(qtbot, dock):
     compute.happened.emit(job, Validated(2, 0.6, 0.6, 0.8, 0.83, best=True))
     times.append(time.thread_time() - begun)
     assert sorted(times)[-2] < 0.016
+
+
+def test_nothing_is_cut_beside_the_scroll_bar(qtbot, dock):
+    dock._advanced.set_open(True)
+    assert dock.body.parentWidget().minimumSizeHint().width() <= 300

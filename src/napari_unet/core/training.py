@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 import napari_unet
 from napari_unet.core.annotation import check_trainable
@@ -27,8 +28,6 @@ from napari_unet.core.prediction import autocast, check_channels, place
 from napari_unet.core.tiling import round_to_stride
 from napari_unet.core.types import Judging, Prepared, Sample, Stepped, TrainEvent, Validated, Warned
 from napari_unet.core.validation import Validator
-
-_AVERAGING = 0.99  # of the weights, a step: what is judged and kept is the mean of about 100 steps
 
 
 def train(
@@ -126,11 +125,7 @@ class _Run:
         )
         self.validator = Validator(judge, segmenter, config, where)
         self.optimizer = _make_optimizer(segmenter, config)
-        self.average = AveragedModel(
-            segmenter.net,
-            multi_avg_fn=get_ema_multi_avg_fn(_AVERAGING),
-            use_buffers=True,
-        )
+        self.average = AveragedModel(segmenter.net, avg_fn=_average, use_buffers=True)
         self.tile = round_to_stride(config.tile, segmenter.stride)
         self.best: Model | None = None
         self.steps = 0
@@ -286,6 +281,11 @@ def _make_optimizer(segmenter: Segmenter, config: TrainConfig) -> torch.optim.Op
     if config.optimizer == "sgd":
         return torch.optim.SGD(parameters, config.learning_rate, momentum=0.99)
     return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
+
+
+def _average(mean: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
+    """What is judged and kept: the mean over the last tenth of the steps, 100 at most."""
+    return mean + (value - mean) * max(0.01, 9 / (10 + int(count)))
 
 
 def _schedule(fraction: float, warm_up: float = 0.05) -> float:

@@ -7,7 +7,7 @@ read as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +51,8 @@ def classes_of_cells(layer: Labels) -> dict[int, int]:
 
 def set_class(layer: Labels, label: int, name: str) -> None:
     """Say that cell `label` is of class `name`; the other columns of the table stay."""
+    # the names first: in the table alone a class could lose its number
+    set_class_names(layer, dict.fromkeys([*class_names(layer), name]))
     table = _indexed(layer)
     if "class" not in table:
         table["class"] = pd.Series([None] * len(table), dtype=object)
@@ -62,12 +64,12 @@ def set_class(layer: Labels, label: int, name: str) -> None:
         row = {column: [None] for column in table.columns} | {"index": [label], "class": [name]}
         table = _append(table, pd.DataFrame(row))
     layer.features = table
-    if name not in class_names(layer):
-        set_class_names(layer, [*class_names(layer), name])
 
 
-def set_class_names(layer: Labels, names: Sequence[str]) -> None:
+def set_class_names(layer: Labels, names: Iterable[str]) -> None:
     """Say which classes there are, in this order."""
+    if layer.metadata.get(KEY, {}).get("classes") == list(names):
+        return
     layer.metadata = {
         **layer.metadata,
         KEY: {**layer.metadata.get(KEY, {}), "classes": list(names)},

@@ -6,7 +6,7 @@ import re
 from typing import Protocol
 
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 _NOISE = re.compile(
     r"\((R|TM|C)\)|\b\d+-Core\b|\bProcessor\b|\bCPU\b|\bNVIDIA\b|@.*", re.IGNORECASE
@@ -34,8 +34,7 @@ class DeviceBadge(QWidget):
         super().__init__(parent)
         self._words = QLabel("starting …")
         self._words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self._copy = QToolButton()
-        self._copy.setText("copy command")
+        self._copy = QPushButton("copy command")
         self._copy.clicked.connect(self._copy_hint)
         self._copy.hide()
         self._hint = ""

@@ -101,9 +101,7 @@ class _Watch:
     def _look_at(self, event: Any) -> None:
         corner, shape = event.offset, event.data.shape
         if len(corner) == 2:
-            rows, cols = (
-                slice(int(a), int(a) + n) for a, n in zip(corner, shape, strict=False)
-            )
+            rows, cols = (slice(int(a), int(a) + n) for a, n in zip(corner, shape, strict=False))
             self._boxes.append((rows, cols))
         else:
             self._all = True

@@ -43,6 +43,11 @@ class Dock(QWidget):
         layout.addWidget(self.scroll)
         self.setMinimumWidth(WIDTH - 40)
 
+    def add_settings(self, settings: QWidget) -> None:
+        """Put the rows of settings first, as high in every dock: the button below stands still."""
+        settings.setMinimumHeight(11 * settings.fontMetrics().lineSpacing())
+        self.body.addWidget(settings)
+
     def sizeHint(self) -> QSize:
         return QSize(WIDTH, HEIGHT)
 

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-def bind(
-    viewer: ViewerModel, key: str, method: Callable[[], Any]
-) -> Callable[[], None] | None:
+def bind(viewer: ViewerModel, key: str, method: Callable[[], Any]) -> Callable[[], None] | None:
     """Bind `key` to a method of a widget, which is not kept alive by it.
 
     Returns
@@ -25,8 +23,8 @@ def bind(
         shortcuts or by another widget: those are never overwritten.
     """
     combination = coerce_keybinding(key)
-    taken = [viewer.keymap, type(viewer).class_keymap]
-    taken += [layer.class_keymap for layer in (Image, Labels, Shapes)]
+    kinds = [*type(viewer).__mro__, Image, Labels, Shapes]
+    taken = [viewer.keymap, *(getattr(kind, "class_keymap", {}) for kind in kinds)]
     if any(combination in keymap for keymap in taken):
         return None
     reference = weakref.WeakMethod(method)

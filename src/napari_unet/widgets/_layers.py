@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from napari.layers import Image, Labels, Shapes
-from napari.utils.colormaps import CyclicLabelColormap, label_colormap
+from napari.utils.colormaps import (
+    AVAILABLE_COLORMAPS,
+    Colormap,
+    CyclicLabelColormap,
+    label_colormap,
+)
 from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
@@ -42,7 +47,7 @@ _NAMES = {
     WEIGHTS: "weights",
     PREDICTION: "prediction",
 }
-_COLORS = 2**16 - 2
+_COLORS = 2**14 - 2
 
 _AnyLayer = TypeVar("_AnyLayer", bound="Layer")
 
@@ -126,9 +131,9 @@ def show_weights(
     layer = Image(
         weights.reshape(shape).copy(),
         rgb=False,
-        colormap="inferno",
-        blending="additive",
-        opacity=0.6,
+        colormap=weight_colors(),
+        blending="translucent_no_depth",
+        opacity=0.8,
         contrast_limits=(0.0, max(1.0, float(weights.max(initial=0.0)))),
         **{**_describe(WEIGHTS, image), "translate": translate},
     )
@@ -174,14 +179,26 @@ def show_prediction(
 def annotation_colors() -> CyclicLabelColormap:
     """napari's own colours for cells 1, 2, 3 …, and one that no cell has for -1.
 
-    A cyclic colormap of n colours shows -1 as n - 1, and n as large as a texture can hold keeps
-    that away from the cells.
+    A cyclic colormap of n colours shows -1 as it shows n - 1, so n is far above the number of
+    cells in an image.
     """
     own = label_colormap(49).colors
     colors = np.zeros((_COLORS + 1, 4), dtype=np.float32)
     colors[1:] = own[1 + np.arange(_COLORS) % (len(own) - 1)]
     colors[_COLORS - 1] = BACKGROUND_COLOR
     return CyclicLabelColormap(colors=colors, name="cells and background")
+
+
+@cache
+def weight_colors() -> Colormap:
+    """Inferno that lets the image shine through, the more the smaller the weight.
+
+    On a bright image an additive layer would not be seen, and an opaque 0 would hide it.
+    """
+    steps = np.linspace(0, 1, 256)
+    colors = np.array(AVAILABLE_COLORMAPS["inferno"].map(steps))
+    colors[:, 3] = np.sqrt(steps)
+    return Colormap(colors, name="weights", display_name="weights (inferno)")
 
 
 @contextmanager

@@ -6,7 +6,15 @@ from pathlib import Path
 
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
+from qtpy.QtGui import QPaintEvent
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
 
 from napari_unet.core.card import read_card
 from napari_unet.core.errors import InputError
@@ -14,6 +22,7 @@ from napari_unet.widgets._form import guard_wheel
 from napari_unet.widgets._model_files import SUFFIX, list_models, models_folder
 
 _BROWSE = "browse…"
+_PADDING = 6  # pixels that style sheets take from the text and do not tell
 
 
 class ModelChoice(QComboBox):
@@ -69,6 +78,20 @@ class ModelChoice(QComboBox):
         if self._path not in known:
             self._path = self.itemData(0)
         self._show_path()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """As a combo is drawn, but a long name keeps its end, where the date stands."""
+        painter = QStylePainter(self)
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        field = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+        )
+        option.currentText = self.fontMetrics().elidedText(
+            option.currentText, Qt.TextElideMode.ElideMiddle, field.width() - _PADDING
+        )
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
     def showPopup(self) -> None:
         self.refresh()

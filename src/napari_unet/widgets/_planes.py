@@ -13,7 +13,7 @@ from napari_unet.core.types import Region
 
 if TYPE_CHECKING:
     from napari.components import Camera, ViewerModel
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Image, Labels
 
 PlaneIndex: TypeAlias = tuple[int | None, ...]
 """One entry per axis of a layer: where the plane lies on it, None for the plane's own two axes."""
@@ -59,6 +59,14 @@ def read_plane(layer: Image | Labels, index: PlaneIndex) -> NDArray[Any]:
     """
     data = layer.data[0] if layer.multiscale else layer.data
     return np.asarray(data[plane_slices(index)])
+
+
+def read_channels(image: Image, index: PlaneIndex) -> NDArray[Any]:
+    """Read a plane of an image as (C, H, W); transparency of an RGBA image is left out."""
+    plane = read_plane(image, index)
+    if image.rgb:
+        return np.ascontiguousarray(np.moveaxis(plane[..., :3], -1, 0))
+    return plane[np.newaxis]
 
 
 def find_camera(viewer: ViewerModel) -> Camera:
@@ -107,18 +115,3 @@ def centre_on(
     camera = find_camera(viewer)
     shown = [world[axis] for axis in viewer.dims.displayed]
     camera.center = (*camera.center[: 3 - len(shown)], *shown)
-
-
-def is_shown_like(layer: Layer, other: Layer) -> bool:
-    """Whether both layers place their pixels in the world alike."""
-    return layer.ndim == other.ndim and bool(
-        np.allclose(
-            [layer.data_to_world(corner) for corner in _unit_corners(layer.ndim)],
-            [other.data_to_world(corner) for corner in _unit_corners(layer.ndim)],
-        )
-    )
-
-
-def _unit_corners(ndim: int) -> list[list[float]]:
-    """The origin and one step along each axis: an affine transform is known by where they go."""
-    return [[0.0] * ndim, *np.eye(ndim).tolist()]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import pyqtgraph as pg
 from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 _MAX_POINTS = 600
 _REDRAW_MS = 200
+_DOTS = {"symbol": "o", "symbolSize": 5, "symbolPen": None}
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class CurvePlot(QWidget):
         self._smooth: float | None = None
         self._legend = QLabel()
         self._legend.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self._legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._plot = pg.PlotWidget()
         self._plot.setFixedHeight(150)
         self._plot.setMenuEnabled(False)
@@ -74,6 +76,8 @@ class CurvePlot(QWidget):
         self._plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         item = self._plot.getPlotItem()
         item.setLabel("bottom", "minutes")
+        for side in ("left", "right", "bottom"):
+            item.getAxis(side).enableAutoSIPrefix(False)
         item.showAxis("right")
         item.layout.setContentsMargins(0, 8, 0, 0)
         item.getAxis("left").setWidth(34)
@@ -86,8 +90,8 @@ class CurvePlot(QWidget):
         self._right.setYRange(0.0, 1.0, padding=0.02)
         item.vb.sigResized.connect(self._align)
         self._loss_line = item.plot()
-        self._validation_line = item.plot()
-        self._f1_line = pg.PlotDataItem()
+        self._validation_line = item.plot(**_DOTS)
+        self._f1_line = pg.PlotDataItem(**_DOTS)
         self._right.addItem(self._f1_line)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -141,6 +145,8 @@ class CurvePlot(QWidget):
         self._loss_line.setPen(pg.mkPen(self._colors.loss, width=2))
         self._validation_line.setPen(pg.mkPen(self._colors.validation, width=2, style=dashes))
         self._f1_line.setPen(pg.mkPen(self._colors.f1, width=2))
+        self._validation_line.setSymbolBrush(self._colors.validation)
+        self._f1_line.setSymbolBrush(self._colors.f1)
         self.draw()
 
     def draw(self) -> None:
@@ -149,7 +155,7 @@ class CurvePlot(QWidget):
         for line, curve in zip(lines, (self._loss, self._validation, self._f1), strict=True):
             line.setData(list(curve.x), list(curve.y))
         self._legend.setText(
-            " &nbsp; ".join(
+            " &nbsp;".join(
                 f'<span style="color:{color}"><b>{sign}</b> {name} {curve.y[-1]:.{digits}f}</span>'
                 if curve.y
                 else f'<span style="color:{color}"><b>{sign}</b> {name}</span>'

@@ -31,9 +31,7 @@ def list_outlines(layer: Shapes, index: PlaneIndex) -> list[int]:
     ]
 
 
-def draw_mask(
-    layer: Shapes, index: PlaneIndex, shape: tuple[int, int]
-) -> NDArray[np.bool_] | None:
+def draw_mask(layer: Shapes, index: PlaneIndex, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
     """Draw the closed shapes of a plane as a (H, W) mask, True inside; None without a shape.
 
     A pixel is inside where its centre is.

@@ -150,7 +150,8 @@ class Session:
             from napari_unet.widgets._compute import Compute
 
             self._compute = compute = Compute()
-            weakref.finalize(self.viewer, compute.close)
+            # not at the end of the interpreter, when Qt is gone: Compute sees to that itself
+            weakref.finalize(self.viewer, compute.close).atexit = False
             window = getattr(self.viewer, "window", None)
             if window is not None:
                 window._qt_window.destroyed.connect(compute.close)
@@ -172,18 +173,13 @@ class Session:
     def image_array(self) -> NDArray[Any]:
         """The plane of the image as (C, H, W), full resolution and raw grey values.
 
-        Transparency is left out.
-
         Raises
         ------
         InputError
             No image is open.
         """
-        image = self._need_image()
-        plane = self.plane(image)
-        if image.rgb:
-            return np.ascontiguousarray(np.moveaxis(plane[..., :3], -1, 0))
-        return plane[np.newaxis]
+        image = self.need_image()
+        return _planes.read_channels(image, self.plane_index(image))
 
     def labels_copy(self) -> NDArray[Any]:
         """A copy of the plane of the annotation, values as they are.
@@ -193,7 +189,7 @@ class Session:
         InputError
             There is no image or no annotation, or they differ in size.
         """
-        image = self._need_image()
+        image = self.need_image()
         if self._labels is None:
             raise InputError(
                 f"“{image.name}” has no annotation yet: press New in the Annotate panel and "
@@ -210,7 +206,7 @@ class Session:
 
     def plane_shape(self) -> tuple[int, int]:
         """Rows and columns of the plane of the image."""
-        image = self._need_image()
+        image = self.need_image()
         shape = _planes.spatial_shape(image)
         rows, cols = _planes.plane_axes(self.plane_index(image))
         return shape[rows], shape[cols]
@@ -220,7 +216,7 @@ class Session:
 
         The same read-only array until the regions or the plane change.
         """
-        image = self._need_image()
+        image = self.need_image()
         if self._regions is None:
             return None
         index, shape = self.plane_index(image), self.plane_shape()
@@ -253,7 +249,7 @@ class Session:
             labels=labels,
             complete=self.complete(),
             classes=dict(self.classes()),
-            name=self._need_image().name,
+            name=self.need_image().name,
         )
 
     def visible_region(self) -> Region:
@@ -264,18 +260,18 @@ class Session:
         InputError
             No image is open, or no part of it is in view.
         """
-        image = self._need_image()
+        image = self.need_image()
         return _planes.find_visible(self.viewer, image, self.plane_index(image))
 
     def add_annotation(self) -> Labels:
         """Add an empty annotation to the image and choose it."""
-        self.labels = _layers.add_annotation(self.viewer, self._need_image())
+        self.labels = _layers.add_annotation(self.viewer, self.need_image())
         return self.labels
 
     def add_regions(self) -> Shapes:
         """The layer of complete regions, made where there is none."""
         if self._regions is None:
-            _layers.add_regions(self.viewer, self._need_image())
+            _layers.add_regions(self.viewer, self.need_image())
             self._follow_regions()
         assert self._regions is not None
         return self._regions
@@ -288,7 +284,8 @@ class Session:
         rows, cols = _planes.plane_axes(self.plane_index(labels))
         return (shape[rows], shape[cols]) == self.plane_shape()
 
-    def _need_image(self) -> Image:
+    def need_image(self) -> Image:
+        """The image, or an `InputError` that says that there is none."""
         if self._image is None:
             raise InputError("No image is open: drop one on the window, or open a sample.")
         return self._image

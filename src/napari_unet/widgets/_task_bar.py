@@ -97,6 +97,9 @@ class TaskBar(QWidget):
         self._details.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self._details.setFixedHeight(140)
         self._details_button.toggled.connect(self._details.setVisible)
+        for button in (self._button, self._details_button, self._copy_button):
+            # a click leaves the keys with the canvas; Tab reaches the button
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._failure = QWidget()
         buttons = QHBoxLayout()
         buttons.addWidget(self._details_button)

@@ -6,7 +6,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_unet.core.config import TrainConfig
-from napari_unet.core.types import Prepared, Stepped, Validated, Warned
+from napari_unet.core.types import Judging, Prepared, Stepped, Validated, Warned
 from napari_unet.widgets._device_badge import short_name
 from napari_unet.widgets._plot import CurvePlot
 from napari_unet.widgets._task_bar import TaskBar
@@ -59,6 +59,10 @@ class TrainingLog(QWidget):
                 self._plot.add_loss(event.seconds / 60, event.loss)
                 if not self._status.isActive():  # faster than one can read is not shown
                     self._status.start()
+            case Judging(done=done, total=total):
+                self._status.stop()
+                fraction = 0.0 if self._step is None else self._step.fraction
+                self._bar.run(f"Judging the held-out part · {done} of {total}", fraction)
             case Validated():
                 self._add_validation(event)
             case Prepared():
@@ -81,7 +85,8 @@ class TrainingLog(QWidget):
         """The sentence after the end: `word` is Done or Stopped."""
         if self._step is None:
             return f"{word}."
-        pieces = [word, clock(self._step.seconds), f"{self._step.step} steps", self._device]
+        steps = "1 step" if self._step.step == 1 else f"{self._step.step} steps"
+        pieces = [word, clock(self._step.seconds), steps, self._device]
         return " · ".join(pieces)
 
     @property
@@ -101,7 +106,8 @@ class TrainingLog(QWidget):
         self._first = self._first or event
         if event.best or self._best is None:
             self._best = event
-        self.just_got_better = event.best
+        # a model that finds no cell yet would cover the image with noise
+        self.just_got_better = event.best and event.f1 > 0
         held_out = self._prepared.held_out if self._prepared else ""
         where = f" on {held_out}" if held_out else ""
         first, best = self._first.ap50, self._best.ap50

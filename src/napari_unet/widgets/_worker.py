@@ -56,8 +56,8 @@ class Latest:
 
     @property
     def busy(self) -> bool:
-        """Whether a request runs."""
-        return self._busy
+        """Whether a request runs or waits."""
+        return self._busy or self._next is not None
 
     def run(
         self,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PLUGIN = "napari-unet-cells"
 TITLE = "All panels"
+_TABS = "QTabBar {padding: 0px; border: 0px;} QTabBar::tab {padding: 4px 9px;}"
 
 PANELS = {
     "Annotate": AnnotateDock,
@@ -33,7 +34,9 @@ class AllDocks(QWidget):
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # noqa: UP037 - npe2
         super().__init__()
         self.tabs = QTabWidget()
-        self.tabs.setDocumentMode(True)
+        self.tabs.setUsesScrollButtons(False)
+        # napari's padding of the bar itself pushes the words out of the tabs
+        self.tabs.tabBar().setStyleSheet(_TABS)
         self.panels: dict[str, Any] = {}
         for title, panel in PANELS.items():
             self.panels[title] = panel(napari_viewer)

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QRadioButton,
-    QToolButton,
     QWidget,
 )
 
@@ -66,20 +66,22 @@ class PredictDock(Dock):
         rows.addRow(self.more_instances)
         rows.addRow(self.prediction)
         advanced = Fold("Advanced", content)
-        for widget in (self._settings, self.bar, self.result, self._about, advanced):
+        self.add_settings(self._settings)
+        for widget in (self.bar, self.result, self._about, advanced):
             self.body.addWidget(widget)
-        self.body.addStretch()
+        self.body.addStretch(1)
         self._connect()
         self._on_session_model()
 
     def _build_settings(self) -> None:
         self.model = ModelChoice("no model yet", optional=False)
         self.model.chosen.connect(self._on_chosen)
-        self.info = QToolButton()
-        self.info.setText("info")
+        self.info = QPushButton("info")
         self.info.setCheckable(True)
+        self.info.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.info.setToolTip("what the model was trained on, and its scores")
         model = QHBoxLayout()
+        model.setSpacing(6)
         model.addWidget(self.model, 1)
         model.addWidget(self.info)
         self.image = ImageChoice(self.session, self.connections)
@@ -87,6 +89,7 @@ class PredictDock(Dock):
         self.whole = QRadioButton("whole image")
         self.visible.setChecked(True)
         where = QHBoxLayout()
+        where.setSpacing(4)
         where.addWidget(self.visible)
         where.addWidget(self.whole)
         where.addStretch()
@@ -96,6 +99,8 @@ class PredictDock(Dock):
         rows.addRow("Image", self.image)
         rows.addRow("Where", where)
         self.instances = Form(InstanceConfig, _SHOWN_INSTANCES, sliders=("threshold",), rows=rows)
+        # the narrower column leaves the name of the model room
+        rows.labelForField(self.instances.input("min_size").native).setText("Min. size")
         self.instances.changed.connect(self._relabel)
         self.device = DeviceBadge()
         rows.addRow("Runs on", self.device)

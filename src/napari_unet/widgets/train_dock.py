@@ -51,9 +51,10 @@ class TrainDock(Dock):
         self._preview = Preview(self.session, self)
         self._preview.failed.connect(self.log.warn)
         self._advanced = self._build_advanced()
-        for widget in (self._settings, self.bar, self.plot, self.log, self.saved, self._advanced):
+        self.add_settings(self._settings)
+        for widget in (self.bar, self.plot, self.log, self.saved, self._advanced):
             self.body.addWidget(widget)
-        self.body.addStretch()
+        self.body.addStretch(1)
         self._connect()
         self._show_readiness()
 

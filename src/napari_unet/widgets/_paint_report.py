@@ -1,0 +1,192 @@
+"""The annotation in figures, and what looks like a slip in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_unet.core.annotation import Finding, Summary, check_labels, findings, summarize
+from napari_unet.core.errors import InputError
+from napari_unet.core.types import Region
+from napari_unet.widgets import _tools
+from napari_unet.widgets._connections import Connections
+from napari_unet.widgets._session import Session
+from napari_unet.widgets._worker import Latest
+
+SHOWN = 3
+"""Slips shown at a time."""
+
+_COUNT_MS = 150
+_LOOK_MS = 1200
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One slip: the sentence and the button that shows where it is."""
+
+    line: QWidget
+    text: QLabel
+    show: QPushButton = field(default_factory=lambda: QPushButton("Show"))
+
+
+class PaintReport(QWidget):
+    """Figures of the session's annotation, kept up to date off the GUI thread.
+
+    Signals
+    -------
+    show_region(region : Region)
+        The person wants to see a place.
+    """
+
+    show_region = Signal(object)
+
+    def __init__(
+        self, session: Session, connections: Connections, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._found: list[Finding] = []
+        self._counting, self._looking = Latest(self), Latest(self)
+        self.figures = _wrapped()
+        self.slips = _wrapped()
+        self._rows = [self._make_row(number) for number in range(SHOWN)]
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.figures)
+        for row in self._rows:
+            layout.addWidget(row.line)
+        layout.addWidget(self.slips)
+        self._count_soon = _timer(_COUNT_MS, self._count)
+        self._look_soon = _timer(_LOOK_MS, self._look)
+        for signal in (
+            session.image_changed,
+            session.labels_changed,
+            session.regions_changed,
+            session.painted,
+        ):
+            connections.connect(signal, self.refresh)
+        connections.add(self._count_soon.stop)
+        connections.add(self._look_soon.stop)
+        self.refresh()
+
+    def refresh(self, region: Region | None = None) -> None:
+        """Count again as soon as the hand rests."""
+        self._count_soon.start()
+        self._look_soon.start()
+
+    def _make_row(self, number: int) -> _Row:
+        row = _Row(QWidget(), _wrapped())
+        row.show.setToolTip("move the view there")
+        row.show.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        row.show.clicked.connect(lambda: self.show_region.emit(self._found[number].region))
+        layout = QHBoxLayout(row.line)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(row.text, 1)
+        layout.addWidget(row.show)
+        row.line.hide()
+        return row
+
+    def _snapshot(self) -> NDArray[Any] | None:
+        try:
+            return self._session.labels_copy()
+        except InputError:
+            return None
+
+    def _count(self) -> None:
+        labels = self._snapshot()
+        if labels is None:
+            self.figures.setText("" if self._session.image is None else _first_words(None))
+            self._show_slips([])
+            return
+        self._counting.run(
+            _summarize,
+            labels,
+            self._session.complete(),
+            on_done=self._show_figures,
+            on_error=self.figures.setText,
+        )
+
+    def _look(self) -> None:
+        labels = self._snapshot()
+        if labels is not None:
+            self._looking.run(_look, labels, on_done=self._show_slips, on_error=lambda _: None)
+
+    def _show_figures(self, summary: Summary) -> None:
+        if self._session.image is not None:
+            self.figures.setText(describe(summary, _tools.count_regions(self._session)))
+
+    def _show_slips(self, found: list[Finding]) -> None:
+        self._found = found
+        for number, row in enumerate(self._rows):
+            row.line.setVisible(number < len(found))
+            if number < len(found):
+                row.text.setText(f"⚠ {found[number].sentence}")
+        more = len(found) - SHOWN
+        self.slips.setText(f"and {more} more of this kind" if more > 0 else "")
+        self.slips.setVisible(more > 0)
+
+
+def describe(summary: Summary, regions: int) -> str:
+    """The figures of an annotation as the person reads them."""
+    if not summary.cells:
+        return _first_words(summary)
+    parts = [_count_of(summary.cells, "cell")]
+    if summary.touching:
+        parts.append(f"{summary.touching} touch")
+    if regions:
+        parts.append(_count_of(regions, "region"))
+    if summary.whole_frame:
+        return (
+            f"{' · '.join(parts)} · all of the frame counts as annotated: "
+            "no background and no region is marked"
+        )
+    if summary.unsaid:
+        parts.append(f"{_percent(summary.unsaid)} unlabelled")
+    return " · ".join(part.replace(" ", _NO_BREAK) for part in parts)
+
+
+def _first_words(summary: Summary | None) -> str:
+    background = " Background is painted." if summary and summary.background_said else ""
+    return f"No cell is painted yet.{background} Press Next cell and paint one cell, then the next."
+
+
+def _percent(share: float) -> str:
+    """Never 0 % or 100 % where it is only close to it."""
+    if 0 < share < 0.01:
+        return "< 1 %"
+    if 0.99 < share < 1:
+        return "> 99 %"
+    return f"{share:.0%}".replace("%", " %")
+
+
+def _count_of(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _summarize(labels: NDArray[Any], complete: NDArray[np.bool_] | None) -> Summary:
+    return summarize(check_labels(labels), complete)
+
+
+def _look(labels: NDArray[Any]) -> list[Finding]:
+    return findings(check_labels(labels))
+
+
+def _wrapped() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    return label
+
+
+def _timer(delay_ms: int, slot: Any) -> QTimer:
+    timer = QTimer()  # no parent: it is stopped when the widget may be deleted already
+    timer.setSingleShot(True)
+    timer.setInterval(delay_ms)
+    timer.timeout.connect(slot)
+    return timer

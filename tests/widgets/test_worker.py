@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import gc
+import threading
+
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QObject, QThread
+
+from napari_unet.core.errors import InputError
+from napari_unet.widgets import _worker
+
+
+@pytest.fixture
+def reported(monkeypatch):
+    errors: list[BaseException] = []
+    monkeypatch.setattr(
+        type(notification_manager),
+        "receive_error",
+        lambda self, kind, error, *_: errors.append(error),
+    )
+    return errors
+
+
+@pytest.fixture
+def owner():
+    return QObject()
+
+
+def fail(error):
+    raise error
+
+
+def test_work_is_done_elsewhere_and_shown_here(qtbot):
+    owner, done = QObject(), []
+    here = threading.get_ident()
+    _worker.run(
+        threading.get_ident,
+        on_done=lambda there: done.append((there, threading.get_ident())),
+        owner=owner,
+    )
+    qtbot.waitUntil(lambda: bool(done))
+    assert done[0][0] != here
+    assert done[0][1] == here
+    assert owner.thread() == QThread.currentThread()
+
+
+def test_what_the_person_can_mend_is_a_sentence(qtbot, reported, owner, monkeypatch):
+    said: list[str] = []
+    error = InputError("Paint a cell.")
+    _worker.run(fail, error, on_done=said.append, on_error=said.append, owner=owner)
+    monkeypatch.setattr(_worker, "show_warning", said.append)
+    _worker.run(fail, error, on_done=said.append, owner=owner)
+    qtbot.waitUntil(lambda: said == ["Paint a cell."] * 2)
+    assert not reported
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA"), MemoryError(), ValueError("bug")])
+def test_a_fault_of_ours_is_reported_and_said(qtbot, reported, owner, error):
+    said: list[str] = []
+    _worker.run(fail, error, on_done=said.append, on_error=said.append, owner=owner)
+    qtbot.waitUntil(lambda: bool(said))
+    assert reported == [error]
+    assert type(error).__name__ in said[0]
+
+
+def test_nothing_comes_to_an_owner_that_is_gone(qtbot):
+    go, done = threading.Event(), []
+    owner = QObject()
+    _worker.run(go.wait, 5, on_done=done.append, owner=owner)
+    del owner
+    gc.collect()
+    go.set()
+    qtbot.wait(100)
+    assert not done
+    assert not _worker._calls
+
+
+def test_of_many_requests_the_first_and_the_last_are_done(qtbot, owner):
+    latest, go, done = _worker.Latest(owner), threading.Event(), []
+
+    def work(number):
+        assert go.wait(5)
+        return number
+
+    for number in range(5):
+        latest.run(work, number, on_done=done.append)
+        assert latest.busy
+    go.set()
+    qtbot.waitUntil(lambda: len(done) == 2)
+    assert done == [0, 4]
+    assert not latest.busy
+
+
+def test_after_a_failure_the_next_request_runs(qtbot, reported, owner):
+    latest, said = _worker.Latest(owner), []
+    latest.run(fail, InputError("no"), on_done=said.append, on_error=said.append)
+    latest.run(fail, ValueError("bug"), on_done=said.append, on_error=said.append)
+    latest.run(str, 3, on_done=said.append)
+    qtbot.waitUntil(lambda: "3" in said)
+    assert said[0] == "no"
