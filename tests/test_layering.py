@@ -30,7 +30,7 @@ ORDER = (
     },
     {"models"},
     {"dataset"},
-    {"checkpoint", "prediction", "training"},
+    {"checkpoint", "prediction", "starting", "training", "validation"},
 )  # fmt: skip
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from napari_unet.core.config import (
     TRAIN_PRESETS,
@@ -40,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_demo(given: argparse.Namespace) -> int:
     """The main job on a sample, in a window or without a screen."""
+    if importlib.util.find_spec("napari") is None:
+        raise InputError(
+            'napari is not installed here: run `pip install "napari-unet-cells[all]"` first.'
+        )
     from napari_unet.demo import run_demo
 
     return run_demo(given.out, headless=given.headless)
@@ -79,8 +84,8 @@ def run_train(given: argparse.Namespace) -> dict[str, Any]:
     if given.val_images or given.val_labels:
         validation = _read_samples(given.val_images or [], given.val_labels or [])
     config = read_flags(TRAIN_PRESETS[given.preset], given)
-    if given.minutes is not None:
-        config = dataclasses.replace(config, minutes=given.minutes, steps=None)
+    if "minutes" in given:
+        config = dataclasses.replace(config, steps=None)
 
     from napari_unet.core.training import train
 
@@ -212,8 +217,7 @@ def _watch(work: Any) -> Any:
     try:
         return exhaust(work, _tell)
     except KeyboardInterrupt:
-        work.close()
-        _say("Stopped: the best state so far is saved.")
+        _say("Stopped; what was learnt so far is saved.")
         raise
 
 
@@ -243,7 +247,12 @@ def _tell(event: Any) -> None:
 
 def _targets(paths: list[Path], folder: Path) -> list[Path]:
     """`<stem>.tif` in the folder for each path, refusing what would be written over."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder {folder} cannot be made ({error.strerror}): choose another one."
+        ) from error
     targets = [
         folder / f"{path.name.removesuffix(path.suffix).removesuffix('.ome')}.tif" for path in paths
     ]
@@ -278,8 +287,14 @@ def _as_lines(result: dict[str, Any], indent: str = "") -> str:
     return "\n".join(line for line in lines if line)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as for any other input that cannot be used."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="napari-unet", description=__doc__)
+    parser = _Parser(prog="napari-unet", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, function: Any) -> argparse.ArgumentParser:
@@ -308,8 +323,7 @@ def _make_parser() -> argparse.ArgumentParser:
     train.add_argument("--val-images", nargs="+", metavar="PATH")
     train.add_argument("--val-labels", nargs="+", metavar="PATH")
     budget = train.add_mutually_exclusive_group()
-    budget.add_argument("--steps", type=int, default=argparse.SUPPRESS, metavar="N")
-    budget.add_argument("--minutes", type=float, default=None, metavar="M")
+    add_flags(budget, TrainConfig, only={"steps", "minutes"})
     add_flags(train, TrainConfig)
 
     predict = add("predict", run_predict)

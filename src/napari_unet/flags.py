@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 Config = TypeVar("Config")
 
 
-def add_flags(parser: argparse.ArgumentParser, kind: type[Any]) -> None:
+def add_flags(
+    parser: argparse._ActionsContainer, kind: type[Any], only: set[str] | None = None
+) -> None:
     """Add a flag for each field of a config dataclass and of those nested in it.
 
     A flag that is not given stays out of the namespace, so that `read_flags` can tell.
@@ -17,9 +19,11 @@ def add_flags(parser: argparse.ArgumentParser, kind: type[Any]) -> None:
     taken = {action.dest for action in parser._actions}
     for item in dataclasses.fields(kind):
         if dataclasses.is_dataclass(item.default):
-            add_flags(parser, type(item.default))
+            add_flags(parser, type(item.default), only)
             continue
         if item.name in taken or "label" not in item.metadata:
+            continue
+        if only is not None and item.name not in only:
             continue
         parser.add_argument(
             "--" + item.name.replace("_", "-"),

@@ -118,7 +118,7 @@ def test_weight_map_of_one_class_is_that_of_border_weights(labels, data, config)
 def test_weight_map_with_two_classes():
     labels = np.zeros((10, 30), np.int32)
     labels[2:4, 2:6], labels[2:6, 12:18], labels[9] = 4, 9, -1
-    made = weight_map(sample(labels, classes={9: 2}), WeightConfig())
+    made = weight_map(sample(labels, classes={9: 2}), WeightConfig(class_weights="balanced"))
     total = 8 + 24 + 30
     assert made[2, 2] == pytest.approx(total / (3 * 8))
     assert made[2, 12] == pytest.approx(total / (3 * 24))

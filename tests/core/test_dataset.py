@@ -8,9 +8,10 @@ import torch
 
 from napari_unet.core.config import AugmentConfig, NormalizeConfig, WeightConfig
 from napari_unet.core.dataset import TileSampler, split_samples
+from napari_unet.core.metrics import evaluate
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
+from napari_unet.core.normalize import normalize
 from napari_unet.core.types import Sample
-
 
 PLAN = UNetConfig(base=4, depth=2)
 
@@ -43,10 +44,26 @@ def test_unsaid_area_weighs_nothing_and_is_no_centre(discs):
     labels[~complete] = 0
     sample = dataclasses.replace(discs, labels=labels, complete=complete)
     still = AugmentConfig(elastic=0, rotate=False, flip=False, scale=1, intensity=0, noise=0)
-    drawn = sampler([sample])
+    image = np.where(complete, 1000, 0)[None] + np.arange(160)  # tells said from unsaid
+    drawn = sampler([dataclasses.replace(sample, image=image)])
+    seen = 0
     for _ in range(20):
         batch = drawn.draw(1, 32, still)
-        assert (batch.weight > 0).any()
+        said = batch.image[:, 0] > 0.5
+        assert (batch.weight[~said] == 0).all()
+        assert (batch.weight[said] > 0).all()
+        seen += int((~said).sum())
+    assert seen
+
+
+def test_a_tile_of_the_images_size_is_the_image(discs):
+    square = dataclasses.replace(discs, image=discs.image[:, :, :128], labels=discs.labels[:, :128])
+    still = AugmentConfig(elastic=0, rotate=False, flip=False, scale=1, intensity=0, noise=0)
+    batch = sampler([square]).draw(1, 128, still)
+    ready = normalize(square.image)
+    np.testing.assert_allclose(batch.image[0], ready, atol=1e-3)
+    (target,) = UNetSegmenter(PLAN).targets([square], WeightConfig())
+    np.testing.assert_array_equal(batch.index[0], target.index)
 
 
 def test_whole_images_are_held_out_where_there_are_enough(discs):
@@ -69,6 +86,10 @@ def test_of_a_lone_image_blocks_are_held_out_and_no_pixel_is_on_both_sides(discs
     assert (train.complete | held_out.complete).all()
     assert (train.labels[held_out.complete] == 0).all()
     assert "regions" in split.words
+    ids = [set(np.unique(part.labels[part.labels > 0])) for part in (train, held_out)]
+    assert not ids[0] & ids[1], "a cell lies on both sides"
+    scores = evaluate(held_out.labels.clip(0), discs.labels, held_out.complete)
+    assert scores["ap50"] == 1, "the truth itself is not perfect on the held-out part"
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.2])

@@ -52,6 +52,18 @@ def test_what_cannot_be_normalised_is_said_in_a_sentence(image, said):
         normalize(image, name="hela.tif")
 
 
+def test_the_stretch_lifts_dim_cells_and_keeps_order_black_and_white():
+    image = np.linspace(0, 1, 1001).reshape(1, 7, 143)
+    plain, lifted = (
+        normalize(image, NormalizeConfig(low=0, high=100, stretch=stretch)).ravel()
+        for stretch in (0, 10)
+    )
+    np.testing.assert_allclose(plain, image.ravel(), atol=1e-6)
+    assert (np.diff(lifted) > 0).all()
+    assert (lifted[0], lifted[-1]) == (0, 1)
+    assert lifted[100] == pytest.approx(np.arcsinh(1) / np.arcsinh(10), rel=1e-5)
+
+
 def test_a_constant_channel_beside_a_good_one_is_zero():
     image = np.stack([np.full((8, 8), 3.0), np.arange(64.0).reshape(8, 8)])
     assert (normalize(image)[0] == 0).all()

@@ -7,16 +7,25 @@ import pytest
 import torch
 
 from napari_unet.core.card import read_card
+from napari_unet.core.config import AugmentConfig, PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
+from napari_unet.core.models import MODELS
+from napari_unet.core.prediction import predict
 from napari_unet.core.training import train
-from napari_unet.core.types import Prepared, Stepped, Validated, Warned
+from napari_unet.core.types import Judging, Prepared, Sample, Stepped, Validated, Warned
 
 
 def run(samples, config, **options):
     events = []
     model = exhaust(train(samples, config, **options), events.append)
     return model, events
+
+
+def measure_centers(labels):
+    return [
+        np.argwhere(labels == i).mean(0).round().astype(int) for i in range(1, labels.max() + 1)
+    ]
 
 
 def weights(model):
@@ -35,7 +44,7 @@ def test_events_tell_the_whole_story(discs, quick, tmp_path):
     assert steps[-1].loss < steps[0].loss
     looks = [event for event in events if isinstance(event, Validated)]
     assert [event.step for event in looks] == [20, 40, 60]
-    best = max(looks, key=lambda event: (event.f1, event.step))
+    best = max(looks, key=lambda event: (event.mean_ap, event.step))
     assert model.card.scores["step"] == best.step
     assert read_card(output).scores == model.card.scores
 
@@ -101,12 +110,77 @@ def test_two_classes_are_learnt(discs, quick):
         if kind == 2:
             image[0][discs.labels == label] //= 2
     sample = dataclasses.replace(discs, image=image, classes=classes)
-    model, _ = run([sample], dataclasses.replace(quick, val_fraction=0), class_names=("a", "b"))
+    config = dataclasses.replace(quick, val_fraction=0, augment=AugmentConfig(intensity=0))
+    model, _ = run([sample], config, class_names=("a", "b"))
     assert model.card.classes == ("a", "b")
+    found = exhaust(predict(model, image, PredictConfig(device="cpu", precision="float32")))
+    pairs = {
+        (classes[label], int(found.classes[hit - 1]))
+        for label, (y, x) in enumerate(measure_centers(sample.labels), 1)
+        if (hit := found.labels[y, x])
+    }
+    right = sum(truth == said for truth, said in pairs)
+    assert pairs >= {(1, 1), (2, 2)}
+    assert right == len(pairs)
+
+
+def test_a_class_that_the_start_model_does_not_know_is_refused(discs, quick, tmp_path):
+    output = tmp_path / "model.safetensors"
+    run([discs], dataclasses.replace(quick, steps=1), output=output)
+    with pytest.raises(InputError, match="2 classes, but the start model knows 1"):
+        run([dataclasses.replace(discs, classes={3: 2})], quick, start_from=output)
+
+
+def test_stop_before_a_look_saves_the_last_state(discs, quick, tmp_path):
+    output = tmp_path / "model.safetensors"
+    work = train([discs], quick, output=output)
+    while not isinstance(next(work), Stepped):
+        pass
+    assert not output.exists()
+    work.close()
+    assert read_card(output).training["steps"] == 1
+
+
+def test_stop_in_the_middle_of_a_look_saves(discs, quick, tmp_path):
+    output = tmp_path / "model.safetensors"
+    work = train([discs], quick, output=output)
+    while not isinstance(next(work), Judging):
+        pass
+    work.close()
+    assert read_card(output).training["steps"] == 20
+
+
+def test_an_impossible_budget_is_refused_before_any_work(discs, quick):
+    for change in ({"steps": 0}, {"seed": -1}, {"learning_rate": 0.0}):
+        with pytest.raises(InputError, match="choose"):
+            run([discs], dataclasses.replace(quick, **change))
+
+
+def test_a_loss_that_is_no_number_does_not_look_finished(discs, quick, tmp_path, monkeypatch):
+    broken = {"cross-entropy": torch.tensor(float("nan"), requires_grad=True)}
+    monkeypatch.setattr(MODELS["unet"], "loss", lambda *_: broken)
+    output = tmp_path / "model.safetensors"
+    with pytest.raises(InputError, match="lower learning rate"):
+        run([discs], quick, output=output)
+    assert not output.exists()
+
+
+def test_a_folder_as_output_is_refused_before_any_work(discs, quick, tmp_path):
+    with pytest.raises(InputError, match="is a folder"):
+        run([discs], quick, output=tmp_path)
+
+
+def test_images_smaller_than_a_tile_and_of_one_pixel_high_are_trained_on(quick):
+    labels = np.zeros((1, 40), np.int32)
+    labels[0, 5:9], labels[0, 20:26] = 1, 2
+    image = np.random.default_rng(0).random((1, 1, 40))
+    model, _ = run([Sample(image, labels)], dataclasses.replace(quick, steps=2))
+    found = exhaust(predict(model, image, PredictConfig(device="cpu")))
+    assert found.labels.shape == (1, 40)
 
 
 def test_the_paper_preset_trains(discs, quick):
-    config = dataclasses.replace(quick, steps=1, batch_size=1, tile=16, optimizer="sgd")
+    config = dataclasses.replace(quick, steps=1, batch_size=1, tile=32, optimizer="sgd")
     model, events = run([discs], config, preset="paper")
     assert events[0].parameters == 31_030_658
     (step,) = (event for event in events if isinstance(event, Stepped))

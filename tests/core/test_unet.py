@@ -93,7 +93,7 @@ def test_targets_weigh_classes_by_the_papers_w_c_and_nothing_unsaid():
     complete[:18, :18] = True
     sample = Sample(np.zeros((1, 20, 20)), labels, complete, {2: 2})
     segmenter = UNetSegmenter(UNetConfig(classes=2))
-    (target,) = segmenter.targets([sample], WeightConfig(w0=0))
+    (target,) = segmenter.targets([sample], WeightConfig(w0=0, class_weights="balanced"))
     assert (target.weight[~complete] == 0).all()
     counts = {0: 18 * 18 - 16 - 36, 1: 16, 2: 36}
     for k, n in counts.items():

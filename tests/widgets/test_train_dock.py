@@ -109,9 +109,9 @@ def test_events_are_told(qtbot, dock):
     assert dock.bar.state is TaskState.PREPARING
     assert "14 cells" in dock.bar.sentence
     compute.happened.emit(job, stepped(1))
-    compute.happened.emit(job, Validated(1, 0.7, 0.5, 0.55, 0.61, best=True))
-    compute.happened.emit(job, Validated(2, 0.6, 0.6, 0.8, 0.83, best=True))
-    compute.happened.emit(job, Validated(3, 0.6, 0.6, 0.7, 0.72, best=False))
+    compute.happened.emit(job, Validated(1, 0.7, 0.5, 0.55, 0.61, 0.61, best=True))
+    compute.happened.emit(job, Validated(2, 0.6, 0.6, 0.8, 0.83, 0.83, best=True))
+    compute.happened.emit(job, Validated(3, 0.6, 0.6, 0.7, 0.72, 0.72, best=False))
     qtbot.waitUntil(lambda: dock.bar.state is TaskState.RUNNING)
     assert dock.bar.sentence == (
         "Training · 00:42 of 02:00 · AMD EPYC 7763, bfloat16 · 31 images/s"
@@ -236,10 +236,10 @@ def test_better_states_are_previewed_in_the_visible_field(qtbot, dock):
     dock.live.setChecked(True)
     compute = begin(qtbot, dock)
     call = compute.trainings[0]
-    compute.happened.emit(call.job, Validated(1, 0.9, 0.1, 0.0, 0.0, best=True))
+    compute.happened.emit(call.job, Validated(1, 0.9, 0.1, 0.0, 0.0, 0.0, best=True))
     assert compute.predictions == []  # it would cover the image with noise
-    compute.happened.emit(call.job, Validated(2, 0.7, 0.5, 0.55, 0.61, best=True))
-    compute.happened.emit(call.job, Validated(3, 0.7, 0.5, 0.45, 0.51, best=False))
+    compute.happened.emit(call.job, Validated(2, 0.7, 0.5, 0.55, 0.61, 0.61, best=True))
+    compute.happened.emit(call.job, Validated(3, 0.7, 0.5, 0.45, 0.51, 0.51, best=False))
     (preview,) = compute.predictions
     assert preview.arguments[0] == call.options["output"]
     rows, cols = preview.options["region"]
@@ -271,7 +271,7 @@ def test_a_step_takes_the_gui_less_than_a_frame(qtbot, dock):
         compute.happened.emit(job, event)
         times.append(time.thread_time() - begun)
     begun = time.thread_time()
-    compute.happened.emit(job, Validated(2, 0.6, 0.6, 0.8, 0.83, best=True))
+    compute.happened.emit(job, Validated(2, 0.6, 0.6, 0.8, 0.83, 0.83, best=True))
     times.append(time.thread_time() - begun)
     assert sorted(times)[-2] < 0.016
 

@@ -187,7 +187,7 @@ def test_a_large_change_takes_a_thread(model, add_cells, open_dock, made, monkey
 def test_presets_and_own_values(model, add_cells, open_dock, qtbot):
     add_cells(model)
     dock = open_dock(model)
-    assert dock.presets["paper-2015"].isChecked()
+    assert dock.presets["measured"].isChecked()
     dock.presets["falk-2019"].click()
     assert session(model).weights == WEIGHT_PRESETS["falk-2019"]
     assert dock.form.value() == WEIGHT_PRESETS["falk-2019"]
@@ -198,7 +198,7 @@ def test_presets_and_own_values(model, add_cells, open_dock, qtbot):
     assert dock.presets["own"].isChecked()
     qtbot.waitUntil(lambda: is_exact(model))
     session(model).weights = WeightConfig()  # another panel, or a model file
-    assert dock.presets["paper-2015"].isChecked()
+    assert dock.presets["measured"].isChecked()
     assert dock.form.input("w0").value == 10
 
 

@@ -34,9 +34,9 @@ class ModelCard:
     normalize, instances
         How images go in and cells come out.
     training : dict
-        Provenance: images, cells, steps, seconds, seed, device, versions, config.
+        Provenance: images, steps, seconds, seed, device, start_from, versions, config.
     scores : dict
-        On the held-out part: step, loss, iou, f1, ap50; empty where nothing was held out.
+        On the held-out part: step, loss, iou, f1, ap50, mean_ap; empty where nothing was held out.
     """
 
     architecture: str
@@ -80,24 +80,26 @@ def read_card(path: Path | str) -> ModelCard:
         raise InputError(
             f"{path} is not a model of napari-unet: choose a file that `napari-unet train` wrote."
         ) from error
-    return _parse(header.get("__metadata__", {}) if isinstance(header, dict) else {}, path)
+    return _parse(header.get("__metadata__") if isinstance(header, dict) else None, path)
 
 
-def _parse(metadata: dict[str, str], path: Path) -> ModelCard:
-    if metadata.get("format") != FORMAT:
+def _parse(metadata: object, path: Path) -> ModelCard:
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise InputError(
             f"{path} holds weights, but not of a napari-unet model: "
             "choose a file that `napari-unet train` wrote."
         )
-    if int(metadata.get("version", 0)) > VERSION:
-        raise InputError(f"{path} was written by a newer napari-unet: update this one to use it.")
     try:
+        version = int(metadata["version"])
         values = json.loads(metadata["card"])
         known = {item.name for item in dataclasses.fields(ModelCard)}
         values = {key: value for key, value in values.items() if key in known}
         values["normalize"] = from_dict(NormalizeConfig, values["normalize"])
         values["instances"] = from_dict(InstanceConfig, values["instances"])
         values["classes"] = tuple(values["classes"])
-        return ModelCard(**values)
-    except (KeyError, TypeError, ValueError) as error:
+        card = ModelCard(**values)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"The card of the model file {path} is damaged ({error}).") from error
+    if version > VERSION:
+        raise InputError(f"{path} was written by a newer napari-unet: update this one to use it.")
+    return card

@@ -26,12 +26,22 @@ class Model:
 
 
 def save_model(model: Model, path: Path | str) -> None:
-    """Write the model whole or not at all: an interrupted save leaves the old file."""
+    """Write the model whole or not at all: an interrupted save leaves the old file.
+
+    Raises
+    ------
+    InputError
+        If the place cannot be written to.
+    """
     weights = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in model.segmenter.net.state_dict().items()
     }
-    write_atomically(Path(path), lambda file: save_file(weights, file, model.card.to_header()))
+    header = model.card.to_header()
+    try:
+        write_atomically(Path(path), lambda file: save_file(weights, file, header))
+    except safetensors.SafetensorError as error:
+        raise InputError(f"The model cannot be saved at {path} ({error}).") from error
 
 
 def load_model(path: Path | str, device: str = "auto") -> Model:

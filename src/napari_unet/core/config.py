@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from napari_unet.core.errors import InputError
+
 ClassWeights: TypeAlias = Literal["balanced", "none"] | tuple[float, ...]
 
 
@@ -55,9 +57,9 @@ class WeightConfig:
         advanced=False,
     )
     class_weights: ClassWeights = option(
-        "balanced",
+        "none",
         label="Class weights",
-        why="N/(K·n_k): a rare class counts as much as a common one",
+        why="balanced, N/(K·n_k), made cells too fat: AP75 0.44 against 0.59 on DSB 2018 nuclei",
         choices=("balanced", "none"),
         advanced=False,
     )
@@ -77,7 +79,8 @@ class WeightConfig:
 
 
 WEIGHT_PRESETS = {
-    "paper-2015": WeightConfig(),
+    "measured": WeightConfig(),
+    "paper-2015": WeightConfig(class_weights="balanced"),
     # w = 1 on foreground; v_bal + w0·exp(…) + (1 − v_bal)·exp(−d1²/2σ1²) elsewhere, v_bal = 0.1
     "falk-2019": WeightConfig(
         w0=50.0, sigma=6.0, class_weights=(0.1, 1.0), ridge="half", w1=0.9, sigma1=10.0
@@ -87,13 +90,19 @@ WEIGHT_PRESETS = {
 
 @dataclass(frozen=True)
 class NormalizeConfig:
-    """Grey values → about 0 … 1: one pair of percentiles per image and channel."""
+    """Grey values → about 0 … 1: one pair of percentiles per image and channel, then a curve."""
 
     low: float = option(
         1.0, label="Black at", unit="%", why="1 % of the pixels may be darker", limits=(0, 50)
     )
     high: float = option(
         99.8, label="White at", unit="%", why="specks do not set the scale", limits=(50, 100)
+    )
+    stretch: float = option(
+        10.0,
+        label="Stretch",
+        why="asinh curve that lifts dim cells beside bright ones; 0 for none",
+        limits=(0, 1000),
     )
 
 
@@ -143,7 +152,7 @@ class InstanceConfig:
     split: Literal["watershed", "none"] = option(
         "watershed",
         label="Split",
-        why="a distance watershed parts cells that the net joined; +0.01 to +0.03 AP50 in trials",
+        why="a watershed parts cells that the net joined: +0.05 AP50 on DSB 2018 nuclei",
         choices=("watershed", "none"),
     )
     fill_holes: bool = option(True, label="Fill holes", why="cells have no holes")
@@ -161,11 +170,14 @@ class TrainConfig:
         label="Budget",
         unit="min",
         why="the learning rate falls to zero over it; the best state is kept",
-        limits=(0.1, 10_000),
+        limits=(0.01, 10_000),
         advanced=False,
     )
     steps: int | None = option(
-        None, label="Steps", why="instead of minutes; the same on every machine"
+        None,
+        label="Steps",
+        why="instead of minutes; the same on every machine",
+        limits=(1, 10_000_000),
     )
     batch_size: int = option(4, label="Batch", unit="tiles", why="fits a laptop", limits=(1, 256))
     tile: int = option(
@@ -187,7 +199,9 @@ class TrainConfig:
     validations: int = option(
         12, label="Validations", why="about this many looks at the held-out part", limits=(1, 1000)
     )
-    seed: int = option(0, label="Seed", why="the same seed gives the same model")
+    seed: int = option(
+        0, label="Seed", why="the same seed gives the same model", limits=(0, 2**31 - 1)
+    )
     device: str = option(
         "auto",
         label="Device",
@@ -237,6 +251,20 @@ class PredictConfig:
         choices=("auto", "float32", "bfloat16"),
     )
     instances: InstanceConfig | None = None
+
+
+def check_limits(config: Any) -> None:
+    """Raise an `InputError` where a number in a config, or one nested in it, is out of range."""
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if dataclasses.is_dataclass(value):
+            check_limits(value)
+        elif (limits := item.metadata.get("limits")) and value is not None:
+            low, high = limits
+            if not low <= value <= high:
+                raise InputError(
+                    f"{item.metadata['label']} is {value}: choose {low:g} to {high:g}."
+                )
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -14,9 +15,12 @@ from torch import Tensor
 from napari_unet.core.annotation import supervision
 from napari_unet.core.augment import change_grey_values, draw_grid, resample
 from napari_unet.core.config import AugmentConfig, NormalizeConfig, WeightConfig
+from napari_unet.core.errors import InputError
 from napari_unet.core.models.base import Batch, Segmenter
 from napari_unet.core.normalize import normalize
 from napari_unet.core.types import Sample
+
+Labels: TypeAlias = NDArray[np.int32]
 
 _ANCHORS = 4096  # places a sample offers as tile centres
 _BLOCKS = 8  # a lone image is split into at least this many blocks to hold some of them out
@@ -35,9 +39,9 @@ class _Source:
 class TileSampler:
     """Draws batches of augmented tiles around annotated pixels, half of them around cells.
 
-    Unsaid pixels are never a tile's centre and weigh nothing in it. Images are drawn with a
-    probability that grows with the square root of what is annotated in them, so that neither a
-    large nor a sparsely painted image is all that the network sees.
+    Every tile is drawn around a pixel that is said; unsaid ones weigh nothing in it. Images are
+    drawn with a probability that grows with the square root of what is annotated in them, so that
+    neither a large nor a sparsely painted image is all that the network sees.
     """
 
     def __init__(
@@ -58,9 +62,13 @@ class TileSampler:
             image = torch.from_numpy(normalize(sample.image, normalization, sample.name))
             maps = torch.from_numpy(np.stack([target.index.astype(np.float32), target.weight]))
             known = target.weight > 0
+            if not known.any():
+                continue
             anchors = self._draw_anchors(known, known & (sample.labels > 0))
             self._sources.append(_Source(image.to(device), maps.to(device), anchors))
             areas.append(np.count_nonzero(known))
+        if not areas:
+            raise InputError("No pixel has a weight: choose other class weights or paint more.")
         mass = np.sqrt(areas)
         self._mass = mass / mass.sum()
 
@@ -83,8 +91,10 @@ class TileSampler:
         center = anchor + self._rng.uniform(-tile / 4, tile / 4, 2)
         for axis, length in enumerate(source.image.shape[1:]):
             # as little mirrored surroundings as the image's size allows
-            half = min(tile, length) / 2
-            center[axis] = np.clip(center[axis], half, length - half)
+            half = (min(tile, length) - 1) / 2
+            center[axis] = np.clip(
+                round(center[axis]) + (tile - 1) / 2 % 1, half, length - 1 - half
+            )
         size = tile + 2 * self._margin
         grid = draw_grid(size, (center[0], center[1]), augmentation, self._random)
         image = resample(source.image, grid, "bilinear")
@@ -117,9 +127,10 @@ def split_samples(samples: Sequence[Sample], fraction: float, seed: int) -> Spli
     seed : int
     """
     rng = np.random.default_rng(seed)
-    count = round(fraction * len(samples))
+    with_cells = [i for i, sample in enumerate(samples) if (sample.labels > 0).any()]
+    count = min(round(fraction * len(samples)), len(with_cells) - 1)
     if count >= 1:
-        chosen = set(rng.choice(len(samples), count, replace=False).tolist())
+        chosen = set(rng.choice(with_cells, count, replace=False).tolist())
         train = [sample for i, sample in enumerate(samples) if i not in chosen]
         held_out = [sample for i, sample in enumerate(samples) if i in chosen]
         words = f"{count} of {len(samples)} images"
@@ -127,7 +138,7 @@ def split_samples(samples: Sequence[Sample], fraction: float, seed: int) -> Spli
         train, held_out, words = _hold_out_blocks(samples, fraction, rng)
     else:
         return Split(list(samples), [], "")
-    if min(_count_cells(train), _count_cells(held_out)) < 2:
+    if min(_count_cells(train), _count_cells(held_out)) < 2 or not _has_background(train):
         return Split(list(samples), [], "")
     return Split(train, held_out, words)
 
@@ -143,7 +154,7 @@ def _hold_out_blocks(
         with_paint = [i for i in range(1, blocks.max() + 1) if known[blocks == i].any()]
         count = max(1, round(fraction * len(with_paint))) if len(with_paint) > 1 else 0
         chosen = rng.choice(with_paint, count, replace=False) if count else np.empty(0, int)
-        judged = np.isin(blocks, chosen)
+        judged = _keep_cells_whole(np.isin(blocks, chosen), sample.labels)
         train.append(_restrict(sample, known & ~judged))
         if count:
             held_out.append(_restrict(sample, known & judged))
@@ -166,10 +177,25 @@ def _cut_blocks(known: NDArray[np.bool_]) -> NDArray[np.int64]:
     return blocks
 
 
+def _keep_cells_whole(judged: NDArray[np.bool_], labels: Labels) -> NDArray[np.bool_]:
+    """Give each cell to the side that has more of it: half a cell would be judged as a whole."""
+    _, cell = np.unique(labels, return_inverse=True)
+    area = np.bincount(cell.ravel())
+    inside = np.bincount(cell.ravel(), judged.ravel())
+    return np.where(labels > 0, (2 * inside > area)[cell.reshape(labels.shape)], judged)
+
+
 def _restrict(sample: Sample, known: NDArray[np.bool_]) -> Sample:
     """The same sample with only `known` said; elsewhere a cell is as unsaid as the rest."""
     labels = np.where(known, np.where(sample.labels > 0, sample.labels, -1), 0)
     return dataclasses.replace(sample, labels=labels.astype(np.int32), complete=known)
+
+
+def _has_background(samples: Sequence[Sample]) -> bool:
+    return any(
+        (supervision(sample.labels, sample.complete) & (sample.labels <= 0)).any()
+        for sample in samples
+    )
 
 
 def _count_cells(samples: Sequence[Sample]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -62,13 +62,26 @@ def predict(
         If the image does not fit the model or cannot be normalised.
     """
     config = config or PredictConfig()
+    if image.ndim != 3:
+        raise InputError(f"{name} has {image.ndim} axes: give (channels, rows, columns).")
     check_channels(model.card, len(image), name)
     where = resolve_device(config.device, config.precision)
     ready = normalize(image, model.card.normalize, name)
-    region = region or (slice(0, image.shape[1]), slice(0, image.shape[2]))
+    region = _clip(region, (image.shape[1], image.shape[2]), name)
     place(model.segmenter.net, where).eval()
     stitcher = yield from stitch_tiles(model.segmenter, ready, where, config.tile, region, out)
     return stitcher.result(config.instances or model.card.instances)
+
+
+def _clip(region: Region | None, shape: tuple[int, int], name: str) -> Region:
+    if region is None:
+        return slice(0, shape[0]), slice(0, shape[1])
+    (top, bottom, _), (left, right, _) = (
+        part.indices(size) for part, size in zip(region, shape, strict=True)
+    )
+    if bottom <= top or right <= left:
+        raise InputError(f"The region of {name} is empty: choose one that shows some of it.")
+    return slice(top, bottom), slice(left, right)
 
 
 def check_channels(card: ModelCard, channels: int, name: str = "image") -> None:
@@ -98,9 +111,7 @@ def stitch_tiles(
     for done, part in enumerate(tiles, 1):
         surroundings = torch.from_numpy(np.ascontiguousarray(read(image, part.start, part.size)))
         batch = surroundings[None].to(where.device).contiguous(memory_format=torch.channels_last)
-        with ExitStack() as state:
-            state.enter_context(torch.inference_mode())
-            state.enter_context(autocast(where))
+        with torch.inference_mode(), autocast(where):
             output = segmenter.predict_tile(batch)
         stitcher.add(part, output[0])
         yield TileDone(done, len(tiles), part.write)
@@ -112,6 +123,8 @@ def place(net: nn.Module, where: DeviceReport) -> nn.Module:
     return net.to(where.device).to(memory_format=torch.channels_last)
 
 
-def autocast(where: DeviceReport) -> torch.autocast:
+def autocast(where: DeviceReport) -> AbstractContextManager[Any]:
     """The context in which networks run on this device."""
-    return torch.autocast(where.device, torch.bfloat16, where.precision == "bfloat16")
+    if where.precision == "float32":
+        return nullcontext()
+    return torch.autocast(where.device, torch.bfloat16)

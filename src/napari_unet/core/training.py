@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
@@ -9,22 +10,19 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
+from torch import nn
 
-import napari_unet
-from napari_unet.core.annotation import check_trainable
+from napari_unet.core.annotation import check_labels, check_trainable
 from napari_unet.core.card import ModelCard
-from napari_unet.core.checkpoint import Model, load_model, save_model
-from napari_unet.core.config import TrainConfig, to_dict
+from napari_unet.core.checkpoint import Model, save_model
+from napari_unet.core.config import TRAIN_PRESETS, TrainConfig, check_limits
 from napari_unet.core.dataset import TileSampler, split_samples
 from napari_unet.core.device import DeviceReport, resolve_device
-from napari_unet.core.models import find_model
+from napari_unet.core.errors import InputError
 from napari_unet.core.models.base import Segmenter
-from napari_unet.core.prediction import autocast, check_channels, place
+from napari_unet.core.prediction import autocast, place
+from napari_unet.core.starting import cell_diameters, check_output, start_model
 from napari_unet.core.tiling import round_to_stride
 from napari_unet.core.types import Judging, Prepared, Sample, Stepped, TrainEvent, Validated, Warned
 from napari_unet.core.validation import Validator
@@ -51,6 +49,7 @@ def train(
     samples : sequence of Sample
         Images of any sizes with the same number of channels.
     config : TrainConfig, optional
+        By default that of the preset.
     architecture, preset : str
         A name in the registry of models, and "default" or "paper". `start_from` overrides them.
     start_from : path, optional
@@ -69,18 +68,25 @@ def train(
     Returns
     -------
     Model
-        The best state by instance F1 on the held-out part, else the last averaged one.
+        The best state by mean AP on the held-out part, else the last averaged one.
 
     Raises
     ------
     InputError
         If nothing can be learnt from the samples, in one sentence.
     """
-    config = config or TrainConfig()
-    check_trainable([*samples, *validation] if validation else samples)
+    config = config or TRAIN_PRESETS.get(preset, TrainConfig())
+    check_limits(config)
+    check_trainable(samples)
+    for sample in validation:
+        check_labels(sample.labels, sample.image.shape[1:], f"labels of {sample.name}")
+    check_output(output)
     where = resolve_device(config.device, config.precision)
     torch.manual_seed(config.seed)
-    card, segmenter = _start(samples, config, architecture, preset, start_from, class_names)
+    everything = [*samples, *validation]
+    card, segmenter = start_model(everything, config, architecture, preset, start_from, class_names)
+    config = dataclasses.replace(config, normalize=card.normalize)
+    card.training.update(images=len(samples), device=where.words)
     place(segmenter.net, where)
     if validation:
         fit, judge, held_out = list(samples), list(validation), f"{len(validation)} images"
@@ -99,7 +105,7 @@ def train(
             if judge and run.validation_due():
                 yield from run.validate()
         model = yield from run.finish()
-    except GeneratorExit:
+    except (GeneratorExit, KeyboardInterrupt):
         run.save()
         raise
     return model
@@ -125,7 +131,7 @@ class _Run:
         )
         self.validator = Validator(judge, segmenter, config, where)
         self.optimizer = _make_optimizer(segmenter, config)
-        self.average = AveragedModel(segmenter.net, avg_fn=_average, use_buffers=True)
+        self.average = copy.deepcopy(segmenter.net)
         self.tile = round_to_stride(config.tile, segmenter.stride)
         self.best: Model | None = None
         self.steps = 0
@@ -150,9 +156,13 @@ class _Run:
             loss = torch.stack(list(self.segmenter.loss(batch).values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+        nn.utils.clip_grad_norm_(net.parameters(), 10.0)
         self.optimizer.step()
-        self.average.update_parameters(net)
+        _average(self.average, net, self.steps)
+        if not math.isfinite(float(self.loss)):
+            raise InputError(
+                f"The loss became infinite at step {self.steps}: choose a lower learning rate."
+            )
         shown, self.loss = (loss.detach() if self.steps == 0 else self.loss), loss.detach()
         self.steps += 1
         seconds = time.perf_counter() - self.began
@@ -179,7 +189,7 @@ class _Run:
         """Score the averaged network, and keep it if it is the best so far."""
         begin = time.perf_counter()
         scores = yield from self.validator.score(self._averaged())
-        better = self.best is None or scores["f1"] >= self.best.card.scores["f1"]
+        better = self.best is None or scores["mean_ap"] >= self.best.card.scores["mean_ap"]
         if better:
             self.best = self._snapshot({"step": self.steps, **scores})
             self._save(self.best)
@@ -190,70 +200,35 @@ class _Run:
     def finish(self) -> Generator[Judging, None, Model]:
         """The best state, or the last one where nothing judged, with its threshold; saved."""
         self.best = self.best or self._snapshot({})
-        tuned = yield from self.validator.tune(self.best.segmenter, self.config.instances)
-        self.best = Model(self.best.segmenter, dataclasses.replace(self.best.card, instances=tuned))
+        card = self.best.card
+        instances, scores = yield from self.validator.tune(
+            self.best.segmenter, self.config.instances, card.scores
+        )
+        card = dataclasses.replace(card, instances=instances, scores=scores)
+        self.best = Model(self.best.segmenter, card)
         self._save(self.best)
         return self.best
 
     def save(self) -> None:
         """What there is so far, quickly: somebody waits."""
-        if self.best is None and self.steps:
+        judged = self.best is not None and self.best.card.scores["mean_ap"] > 0
+        if self.steps and not judged:
             self._save(self._snapshot({}))
 
     def _averaged(self) -> Segmenter:
-        return _with_net(self.segmenter, self.average.module if self.steps else self.segmenter.net)
+        return _with_net(self.segmenter, self.average)
 
     def _snapshot(self, scores: dict[str, Any]) -> Model:
-        copy = type(self.segmenter)(self.segmenter.config)
-        copy.net.load_state_dict(self._averaged().net.state_dict())
-        place(copy.net.eval(), self.where)
+        kept = type(self.segmenter)(self.segmenter.config)
+        kept.net.load_state_dict(self.average.state_dict())
+        place(kept.net.eval(), self.where)
         seconds = time.perf_counter() - self.began
         training = {**self.card.training, "steps": self.steps, "seconds": round(seconds, 1)}
-        return Model(copy, dataclasses.replace(self.card, scores=scores, training=training))
+        return Model(kept, dataclasses.replace(self.card, scores=scores, training=training))
 
     def _save(self, model: Model) -> None:
         if self.output is not None:
             save_model(model, self.output)
-
-
-def _start(
-    samples: Sequence[Sample],
-    config: TrainConfig,
-    architecture: str,
-    preset: str,
-    start_from: Path | str | None,
-    class_names: Sequence[str],
-) -> tuple[ModelCard, Segmenter]:
-    """The untrained or given model and the card it will carry."""
-    channels = len(samples[0].image)
-    classes = max(1, len(class_names), *(max(s.classes.values(), default=1) for s in samples))
-    training = {
-        "images": len(samples),
-        "seed": config.seed,
-        "config": to_dict(config),
-        "start_from": None if start_from is None else str(start_from),
-        "versions": {"napari-unet-cells": napari_unet.__version__, "torch": torch.__version__},
-    }
-    if start_from is not None:
-        model = load_model(start_from, config.device)
-        for sample in samples:
-            check_channels(model.card, len(sample.image), sample.name)
-        return dataclasses.replace(
-            model.card, normalize=config.normalize, training=training
-        ), model.segmenter
-    family = find_model(architecture)
-    plan = family.configure(preset, channels, classes, _diameters(samples))
-    names = tuple(class_names) or ("cell", *(f"class {k}" for k in range(2, classes + 1)))
-    card = ModelCard(
-        architecture=architecture,
-        config=to_dict(plan),
-        channels=channels,
-        classes=names,
-        normalize=config.normalize,
-        instances=config.instances,
-        training=training,
-    )
-    return card, family(plan)
 
 
 def _prepared(
@@ -263,17 +238,10 @@ def _prepared(
         device=where.name,
         precision=where.precision,
         images=len(fit),
-        cells=len(_diameters(fit)),
+        cells=len(cell_diameters(fit)),
         held_out=held_out,
         parameters=sum(p.numel() for p in segmenter.net.parameters()),
     )
-
-
-def _diameters(samples: Sequence[Sample]) -> NDArray[np.float64]:
-    """Equivalent diameters 2·√(area/π) of all painted cells, in pixels."""
-    areas = [np.unique(s.labels[s.labels > 0], return_counts=True)[1] for s in samples]
-    diameters: NDArray[np.float64] = np.sqrt(np.concatenate(areas) * (4 / math.pi))
-    return diameters
 
 
 def _make_optimizer(segmenter: Segmenter, config: TrainConfig) -> torch.optim.Optimizer:
@@ -283,9 +251,15 @@ def _make_optimizer(segmenter: Segmenter, config: TrainConfig) -> torch.optim.Op
     return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
 
 
-def _average(mean: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
-    """What is judged and kept: the mean over the last tenth of the steps, 100 at most."""
-    return mean + (value - mean) * max(0.01, 9 / (10 + int(count)))
+@torch.no_grad()
+def _average(mean: nn.Module, net: nn.Module, steps: int) -> None:
+    """Keep the mean of about the last tenth of the steps, 100 at most: what is judged and saved."""
+    share = max(0.01, 10 / (10 + steps))
+    for kept, value in zip(mean.state_dict().values(), net.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(value, share)
+        else:
+            kept.copy_(value)
 
 
 def _schedule(fraction: float, warm_up: float = 0.05) -> float:
@@ -295,7 +269,7 @@ def _schedule(fraction: float, warm_up: float = 0.05) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (fraction - warm_up) / (1 - warm_up))))
 
 
-def _with_net(segmenter: Segmenter, net: torch.nn.Module) -> Segmenter:
+def _with_net(segmenter: Segmenter, net: nn.Module) -> Segmenter:
     clone = object.__new__(type(segmenter))
     clone.__dict__.update(segmenter.__dict__, net=net)
     return clone

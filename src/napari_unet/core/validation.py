@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from napari_unet.core.annotation import supervision
 from napari_unet.core.config import AugmentConfig, InstanceConfig, PredictConfig, TrainConfig
@@ -17,7 +20,9 @@ from napari_unet.core.models.base import Segmenter, Stitcher
 from napari_unet.core.normalize import normalize
 from napari_unet.core.prediction import autocast, stitch_tiles
 from napari_unet.core.tiling import round_to_stride
-from napari_unet.core.types import Judging, Sample
+from napari_unet.core.types import Judging, Region, Sample
+
+Labels: TypeAlias = NDArray[np.int32]
 
 _PIXELS = 4_000_000  # a validation looks at no more than this, so that it stays short
 _LOSS_TILES = 8
@@ -37,9 +42,7 @@ class Validator:
     ) -> None:
         self._where, self._config = where, config
         chosen = _choose(samples, config.seed)
-        self._known = [supervision(sample.labels, sample.complete) for sample in chosen]
-        self._truth = [np.maximum(sample.labels, 0) for sample in chosen]
-        self._images = [normalize(s.image, config.normalize, s.name) for s in chosen]
+        self._views = [_View.of(sample, config) for sample in chosen]
         self._batches = []
         if chosen:
             sampler = TileSampler(
@@ -51,49 +54,78 @@ class Validator:
             ]
 
     def score(self, segmenter: Segmenter) -> Generator[Judging, None, dict[str, float]]:
-        """Mean loss over fixed tiles; IoU, F1 and AP at IoU 0.5 over images (means over images)."""
+        """Mean loss over fixed tiles; IoU, F1 and AP at IoU 0.5, mean AP (means over images)."""
         segmenter.net.eval()
         with torch.inference_mode(), autocast(self._where):
             losses = [
                 torch.stack(list(segmenter.loss(batch).values())).sum() for batch in self._batches
             ]
-        stitchers = yield from self._predict(segmenter)
-        scores = self._evaluate(stitchers, self._config.instances)
-        return {
-            "loss": float(torch.stack(losses).mean()),
-            "iou": scores["iou"],
-            "f1": scores["f1_50"],
-            "ap50": scores["ap50"],
-        }
+        (scores,) = yield from self._evaluate(segmenter, [self._config.instances])
+        return {"loss": float(torch.stack(losses).mean()), **scores}
 
     def tune(
-        self, segmenter: Segmenter, config: InstanceConfig
-    ) -> Generator[Judging, None, InstanceConfig]:
-        """The threshold with the highest mean AP (0.5 … 0.95) on the held-out part."""
-        if not self._truth:
-            return config
-        segmenter.net.eval()
-        stitchers = yield from self._predict(segmenter)
-        candidates = [dataclasses.replace(config, threshold=value) for value in _THRESHOLDS]
-        return max(candidates, key=lambda each: self._evaluate(stitchers, each)["mean_ap"])
+        self, segmenter: Segmenter, config: InstanceConfig, scores: dict[str, float]
+    ) -> Generator[Judging, None, tuple[InstanceConfig, dict[str, float]]]:
+        """Choose the threshold with the highest mean AP (0.5 … 0.95) on the held-out part.
 
-    def _predict(self, segmenter: Segmenter) -> Generator[Judging, None, list[Stitcher]]:
-        stitchers: list[Stitcher] = []
-        for image in self._images:
-            region = slice(0, image.shape[1]), slice(0, image.shape[2])
-            tiles = stitch_tiles(segmenter, image, self._where, PredictConfig.tile, region)
+        Returns the config and `scores` brought up to date; a tie, or nothing to judge by, leaves
+        both as they are.
+        """
+        if not self._views:
+            return config, scores
+        segmenter.net.eval()
+        candidates = [dataclasses.replace(config, threshold=value) for value in _THRESHOLDS]
+        candidates = [config, *(each for each in candidates if each != config)]
+        each_scores = yield from self._evaluate(segmenter, candidates)
+        best = max(range(len(candidates)), key=lambda i: each_scores[i]["mean_ap"])
+        return candidates[best], {**scores, **each_scores[best]}
+
+    def _evaluate(
+        self, segmenter: Segmenter, configs: Sequence[InstanceConfig]
+    ) -> Generator[Judging, None, list[dict[str, float]]]:
+        """Run the network once over each image and score each way of labelling what it says."""
+        found: list[list[Labels]] = [[] for _ in configs]
+        for done, view in enumerate(self._views):
+            tiles = stitch_tiles(
+                segmenter, view.image, self._where, PredictConfig.tile, view.region
+            )
             while True:  # `yield from` would relay the tiles, which say nothing of the whole
                 try:
                     next(tiles)
                 except StopIteration as end:
-                    stitchers.append(end.value)
+                    stitcher: Stitcher = end.value
                     break
-                yield Judging(len(stitchers), len(self._images))
-        return stitchers
+                yield Judging(done, len(self._views))
+            for config, labels in zip(configs, found, strict=True):
+                labels.append(stitcher.result(config).labels)
+                yield Judging(done + 1, len(self._views))
+        truth, known = [view.truth for view in self._views], [view.known for view in self._views]
+        scores = [evaluate(truth, labels, known) for labels in found]
+        return [
+            {"iou": s["iou"], "f1": s["f1_50"], "ap50": s["ap50"], "mean_ap": s["mean_ap"]}
+            for s in scores
+        ]
 
-    def _evaluate(self, stitchers: list[Stitcher], config: InstanceConfig) -> dict[str, float]:
-        predicted = [stitcher.result(config).labels for stitcher in stitchers]
-        return evaluate(self._truth, predicted, self._known)
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """One held-out image and the box of it that is looked at; truth and known are of the box."""
+
+    image: NDArray[np.float32]
+    region: Region
+    truth: Labels
+    known: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, sample: Sample, config: TrainConfig) -> _View:
+        known = supervision(sample.labels, sample.complete)
+        rows, columns = np.flatnonzero(known.any(1)), np.flatnonzero(known.any(0))
+        region = (
+            slice(int(rows[0]), int(rows[-1]) + 1),
+            slice(int(columns[0]), int(columns[-1]) + 1),
+        )
+        image = normalize(sample.image, config.normalize, sample.name)
+        return cls(image, region, np.maximum(sample.labels, 0)[region], known[region])
 
 
 def _choose(samples: Sequence[Sample], seed: int) -> list[Sample]:
@@ -101,7 +133,8 @@ def _choose(samples: Sequence[Sample], seed: int) -> list[Sample]:
     chosen: list[Sample] = []
     pixels = 0
     for i in np.random.default_rng(seed).permutation(len(samples)):
-        pixels += samples[i].labels.size
+        known = supervision(samples[i].labels, samples[i].complete)
+        pixels += int(np.count_nonzero(known))
         if chosen and pixels > _PIXELS:
             break
         chosen.append(samples[i])

@@ -162,7 +162,11 @@ class TrainDock(Dock):
             self._end("Stopped · training had not begun.")
             return
         config = self.config
-        self._output = new_model_path(sample.name)
+        try:
+            self._output = new_model_path(sample.name)
+        except OSError as error:
+            self._refuse(f"The folder of models cannot be written to ({error.strerror}).")
+            return
         self.log.begin(config)
         if self.session.compute.report is None:
             self.bar.prepare("Preparing · the compute process is starting")
