@@ -130,7 +130,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(folder, model, tmp_path):
     assert "'nuclei' is not in this version" in said(*start, "--start-from", "nuclei")
     assert "choose one of unet" in said(*start, "--architecture", "resnet")
     assert "tpu" in said(*start, "--device", "tpu", "--steps", 1)
-    assert "--steps: 0 is not in 1" in said(*start, "--steps", 0)
+    assert "Steps is 0: choose 1 or more" in said(*start, "--steps", 0)
     assert "--minutes: -1 is not in 0.01" in said(*start, "--minutes", -1)
     assert "is a folder" in said(*start[:-1], labels, "--steps", 1)
     assert "cannot be made" in said("weights", labels, "-o", images / "cell0.png" / "x")

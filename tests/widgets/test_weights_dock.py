@@ -77,6 +77,7 @@ def test_the_map_comes_quietly_when_the_panel_opens(model, add_cells, open_dock,
 
 
 def test_there_is_no_map_before_the_first_cell(model, open_dock, qtbot):
+    session(model).weights = WeightConfig(class_weights="balanced")
     dock = open_dock(model)
     qtbot.waitUntil(lambda: "No image is open" in dock.state.text())
     model.add_image(np.zeros((48, 48), np.uint8))
@@ -127,6 +128,7 @@ def test_when_the_hand_rests_the_class_weights_are_those_of_now(
     model, add_cells, open_dock, made, qtbot
 ):
     _, labels = add_cells(model)
+    session(model).weights = WeightConfig(class_weights="balanced")
     dock = open_dock(model)
     qtbot.waitUntil(lambda: is_exact(model) and dock.live._warm)
     labels.brush_size = 15
@@ -215,6 +217,7 @@ def test_of_a_dragged_slider_the_last_value_counts(model, add_cells, open_dock, 
 
 def test_classes_count(model, add_cells, open_dock, qtbot):
     _, labels = add_cells(model)
+    session(model).weights = WeightConfig(class_weights="balanced")
     open_dock(model)
     qtbot.waitUntil(lambda: is_exact(model))
     before = shown(model).copy()

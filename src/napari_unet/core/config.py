@@ -177,7 +177,6 @@ class TrainConfig:
         None,
         label="Steps",
         why="instead of minutes; the same on every machine",
-        limits=(1, 10_000_000),
     )
     batch_size: int = option(4, label="Batch", unit="tiles", why="fits a laptop", limits=(1, 256))
     tile: int = option(

@@ -77,6 +77,8 @@ def train(
     """
     config = config or TRAIN_PRESETS.get(preset, TrainConfig())
     check_limits(config)
+    if config.steps is not None and config.steps < 1:
+        raise InputError(f"Steps is {config.steps}: choose 1 or more.")
     check_trainable(samples)
     for sample in validation:
         check_labels(sample.labels, sample.image.shape[1:], f"labels of {sample.name}")
