@@ -27,6 +27,8 @@ from napari_unet.core.tiling import round_to_stride
 from napari_unet.core.types import Judging, Prepared, Sample, Stepped, TrainEvent, Validated, Warned
 from napari_unet.core.validation import Validator
 
+_FIRST_LOOK = 8.0  # seconds
+
 
 def train(
     samples: Sequence[Sample],
@@ -179,13 +181,19 @@ class _Run:
         )
 
     def validation_due(self) -> bool:
-        """At equal steps of a step budget; else by the clock, at a tenth of the time at most."""
+        """At equal steps of a step budget; else by the clock, at a tenth of the time at most.
+
+        The first looks come early, so that the person soon sees cells.
+        """
         if self.fraction >= 1:
             return True
         if self.config.steps is not None:
             return self.steps % max(1, self.config.steps // self.config.validations) == 0
-        pause = max(60 * self.config.minutes / self.config.validations, 9 * self.validation_took)
-        return time.perf_counter() - self.validated_at > pause
+        now = time.perf_counter()
+        regular = 60 * self.config.minutes / self.config.validations
+        early = _FIRST_LOOK + (now - self.began) / 4
+        pause = max(min(regular, early), 9 * self.validation_took)
+        return now - self.validated_at > pause
 
     def validate(self) -> Generator[Judging | Validated, None, None]:
         """Score the averaged network, and keep it if it is the best so far."""
