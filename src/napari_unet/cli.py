@@ -149,13 +149,15 @@ def run_evaluate(given: argparse.Namespace) -> dict[str, Any]:
 
     from napari_unet.core.annotation import supervision
     from napari_unet.core.files import expand, pair_by_stem, read_labels
-    from napari_unet.core.metrics import evaluate
+    from napari_unet.core.metrics import drop_small, evaluate
 
     pairs = pair_by_stem(expand(given.truth, "truth"), expand(given.prediction, "predictions"))
     truth = [read_labels(path) for path, _ in pairs]
     predicted = [read_labels(path) for _, path in pairs]
     known = [supervision(labels) for labels in truth]
-    return evaluate([np.maximum(labels, 0) for labels in truth], predicted, known)
+    truth = [drop_small(np.maximum(labels, 0), given.min_size) for labels in truth]
+    predicted = [drop_small(labels, given.min_size) for labels in predicted]
+    return evaluate(truth, predicted, known)
 
 
 def run_info(given: argparse.Namespace) -> dict[str, Any]:
@@ -341,6 +343,9 @@ def _make_parser() -> argparse.ArgumentParser:
     evaluate = add("evaluate", run_evaluate)
     evaluate.add_argument("--truth", nargs="+", required=True, metavar="PATH")
     evaluate.add_argument("--prediction", nargs="+", required=True, metavar="PATH")
+    evaluate.add_argument(
+        "--min-size", type=int, default=0, metavar="N", help="leave out debris on both sides, in px"
+    )
 
     info = add("info", run_info)
     info.add_argument("model", nargs="?", type=Path, metavar="MODEL")

@@ -14,6 +14,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.metrics import (
     THRESHOLDS,
     adapted_rand_error,
+    drop_small,
     evaluate,
     score_image,
 )
@@ -45,6 +46,15 @@ def brute_force_true_positives(truth, prediction, threshold):
                 if all(fits(i, j) for i, j in zip(some, others, strict=True)):
                     return size
     return 0
+
+
+def test_debris_is_dropped_and_nothing_else():
+    labels = np.zeros((20, 20), np.int32)
+    labels[0, :4], labels[5:10, 5:10], labels[15, 15] = 7, 3, -1
+    kept = drop_small(labels, 5)
+    assert set(np.unique(kept)) == {-1, 0, 3}
+    np.testing.assert_array_equal(kept == 3, labels == 3)
+    np.testing.assert_array_equal(drop_small(labels, 4), labels)
 
 
 @given(images)

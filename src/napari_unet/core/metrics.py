@@ -223,6 +223,14 @@ def evaluate(
     return result | {"images": len(scores), "n_true": pooled.n_true, "n_pred": pooled.n_pred}
 
 
+def drop_small(labels: Labels, min_size: int) -> Labels:
+    """Labels without the instances of fewer than `min_size` pixels."""
+    ids, index = np.unique(labels, return_inverse=True)
+    area = np.bincount(index.ravel())
+    kept = np.where((ids > 0) & (area < min_size), 0, ids)
+    return kept[index].reshape(labels.shape)
+
+
 def adapted_rand_error(truth: Labels, prediction: Labels) -> float:
     """1 − F-score of the pixel pairs that belong together, 0 perfect (ISBI 2012 EM challenge).
 

@@ -164,7 +164,10 @@ class TaskBar(QWidget):
             self._progress.setRange(0, 0)
         else:
             self._progress.setRange(0, _STEPS)
+            # Qt repaints a progress bar within setValue, and with it the canvas: 100 ms a step
+            self._progress.setUpdatesEnabled(False)
             self._progress.setValue(round(_STEPS * min(1.0, max(0.0, fraction))))
+            self._progress.setUpdatesEnabled(True)
 
     def stop(self, sentence: str = "stopping") -> None:
         """Stop was asked for."""
