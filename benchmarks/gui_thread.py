@@ -134,9 +134,8 @@ def report(watch: Stopwatch, size: int) -> None:
         f"{size}²: {len(everything)} entries, longest {1e3 * worst:.1f} ms, p99 {1e3 * p99:.1f} ms"
     )
     if watch.adding:
-        print(
-            f"apart: napari made {len(watch.adding)} parts of layers, at most {1e3 * max(watch.adding):.0f} ms"
-        )
+        longest = 1e3 * max(watch.adding)
+        print(f"apart: napari made {len(watch.adding)} parts of layers, at most {longest:.0f} ms")
     slowest = sorted(watch.entries.items(), key=lambda item: -max(item[1]))
     for name, times in slowest[:12]:
         median = statistics.median(times)
