@@ -184,7 +184,7 @@ class _Walk:
         if train.session.model is None:
             raise InputError("the training left no model.")
         shutil.copyfile(train.session.model, self._out / "model.safetensors")
-        self._lines += [f"training: {train.bar.sentence}", train.log.score]
+        self._lines += filter(None, [f"training: {train.bar.sentence}", train.log.score])
 
     def _predict(self, viewer: Viewer, panels: Any) -> None:
         from napari_unet.core.files import write_labels
