@@ -6,7 +6,8 @@ Every entry of the event loop into `napari_unet` (a slot, a timer, a callback of
 from the outermost frame of ours to its return, with a profile hook in the GUI thread; what napari
 draws afterwards is not in it, what our slots make napari do is. The clock is the thread's own
 processor time: with training on the same two cores, wall time is up to three times as long. The
-hook itself slows Python down, so the figures are upper bounds. Prints the longest entries and their 99th percentile.
+hook itself slows Python down, so the figures are upper bounds. Prints the longest
+entries and their 99th percentile.
 """
 
 from __future__ import annotations
