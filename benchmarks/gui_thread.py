@@ -4,10 +4,9 @@
 
 Every entry of the event loop into `napari_unet` (a slot, a timer, a callback of a layer) is timed
 from the outermost frame of ours to its return, with a profile hook in the GUI thread; what napari
-draws afterwards is not in it, what our slots make napari do is. The clock is the thread's own
-processor time: with training on the same two cores, wall time is up to three times as long. The
-hook itself slows Python down, so the figures are upper bounds. Prints the longest
-entries and their 99th percentile.
+draws afterwards is not in it, what our slots make napari do is. The clock is the wall's:
+what the person waits, with training on the same cores. The hook itself slows Python down.
+Prints the longest entries and their 99th percentile.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
 from napari_unet.widgets.all_docks import open_all
 
-CLOCK = time.thread_time  # what the GUI thread computes, not what others take from it
+CLOCK = time.perf_counter
 ADDING = {"LayerList.insert", "LayerList.append", "Labels.__init__", "Image.__init__"}
 OURS = str(Path(napari_unet.__file__).parent)
 
