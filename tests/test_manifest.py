@@ -160,7 +160,7 @@ def test_the_session_takes_a_sample_up(manager: PluginManager) -> None:
     viewer = ViewerModel()
     for layer in open_sample(manager, "two-classes"):
         viewer.add_layer(layer)
-    sample = session(viewer).sample()
+    sample = session(viewer).sample_reader()()
     assert sample.image.shape == (3, 512, 512)
     assert sample.complete is not None
     assert 0 < sample.complete.mean() < 0.5

@@ -207,7 +207,7 @@ def test_next_cells_are_of_the_class_that_is_chosen(dock, model, add_cells):
     dock.classes.combo.setCurrentIndex(1)
     dock.start_cell()
     assert _classes.classes_of_cells(labels) == {3: 2}
-    assert session(model).sample().classes == {3: 2}
+    assert session(model).sample_reader()().classes == {3: 2}
     dock.classes.combo.setCurrentIndex(0)
     dock.classes.combo.activated.emit(0)  # 3 has no pixel yet: it becomes what is chosen
     assert _classes.classes_of_cells(labels) == {3: 1}

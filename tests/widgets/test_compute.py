@@ -160,7 +160,7 @@ def test_stopping_a_prediction_does_not_end_a_training_that_is_slow(
     record = bridge(patience=0.1)
     training = run(record, "hang", wait=False)
     wait_for_step(qtbot, record, training)
-    job = record.compute.predict(card, np.ones((1, 4, 4)))
+    job = record.compute.predict(card, lambda: np.ones((1, 4, 4)))
     begin = time.perf_counter()
     record.compute.stop(job)
     qtbot.waitUntil(lambda: len(record.ends) == 2, timeout=10_000)
@@ -175,7 +175,9 @@ def test_a_killed_process_fails_its_jobs_once_and_the_next_one_works(
 ):
     record.compute.start()
     jobs = [run(record, "loop", wait=False), run(record, "loop", wait=False)]
-    jobs.append(record.compute.predict(card, np.ones((1, 100, 50)), PredictConfig(tile=4096)))
+    jobs.append(
+        record.compute.predict(card, lambda: np.ones((1, 100, 50)), PredictConfig(tile=4096))
+    )
     if moment > 0.5:
         wait_for_step(qtbot, record, jobs[-1])
     qtbot.wait(int(1000 * moment * random.random()))
@@ -296,7 +298,7 @@ def card(tmp_path) -> Path:
 def test_a_prediction_hands_over_its_arrays(record, qtbot, card):
     image = np.zeros((1, 40, 60), np.float32)
     image[0, 10:20, 30:50] = 1
-    job = record.compute.predict(card, image, region=(slice(5, 35), slice(20, 60)))
+    job = record.compute.predict(card, lambda: image, region=(slice(5, 35), slice(20, 60)))
     qtbot.waitUntil(lambda: record.ends != [], timeout=20_000)
     kind, result = record.ended(job)
     assert kind == "done"
@@ -312,7 +314,7 @@ def test_a_prediction_hands_over_its_arrays(record, qtbot, card):
 
 
 def test_a_prediction_can_be_looked_at_while_it_runs(record, qtbot, card):
-    job = record.compute.predict(card, np.ones((1, 100, 8)), PredictConfig(tile=1024))
+    job = record.compute.predict(card, lambda: np.ones((1, 100, 8)), PredictConfig(tile=1024))
     assert record.compute.probabilities(job) is None
     wait_for_step(qtbot, record, job, 3)
     done = [event.region for _, event in record.events if isinstance(event, TileDone)][-1]
@@ -332,7 +334,7 @@ def test_a_prediction_can_be_looked_at_while_it_runs(record, qtbot, card):
     ],
 )
 def test_what_cannot_be_sent_is_a_sentence(record, qtbot, card, image, model, sentence):
-    job = record.compute.predict(model or card, image)
+    job = record.compute.predict(model or card, lambda: image)
     qtbot.waitUntil(lambda: record.ends != [], timeout=20_000)
     kind, (message, _) = record.ended(job)
     assert kind == "failed"
@@ -532,7 +534,7 @@ def test_train_and_predict_beside_a_shown_viewer(real, viewer, qtbot, tmp_path):
         device="cpu", precision="float32", instances=InstanceConfig(threshold=0.01, min_size=0)
     )
     region = (slice(8, 108), slice(0, 90))
-    prediction = real.compute.predict(path, sample.image, say_cell, region=region)
+    prediction = real.compute.predict(path, lambda: sample.image, say_cell, region=region)
     qtbot.waitUntil(lambda: len(real.ends) == 2, timeout=120_000)
     kind, result = real.ended(prediction)
     assert kind == "done", result
@@ -553,7 +555,7 @@ def test_a_prediction_runs_while_training_goes_on(real, qtbot, tmp_path):
     qtbot.waitUntil(lambda: real.ends != [], timeout=120_000)
     assert real.ended(first)[0] == "done"
     prediction = real.compute.predict(
-        tmp_path / "a", sample.image, PredictConfig(device="cpu", precision="float32")
+        tmp_path / "a", lambda: sample.image, PredictConfig(device="cpu", precision="float32")
     )
     qtbot.waitUntil(lambda: len(real.ends) == 2, timeout=120_000)
     assert real.ended(prediction)[0] == "done"

@@ -10,16 +10,17 @@ from napari.layers import Labels
 from napari_unet.widgets import _dirty
 
 
-@pytest.fixture
-def painted(qtbot):
+@pytest.fixture(params=[_dirty.AT_ONCE, 0], ids=["at once", "in a thread"])
+def painted(qtbot, monkeypatch, request):
     """A layer, the regions that were reported, and a function that waits for the report."""
+    monkeypatch.setattr(_dirty, "AT_ONCE", request.param)
     layer = Labels(np.zeros((40, 50), np.int32))
     layer.brush_size = 3
     regions: list = []
     end = _dirty.watch(layer, regions.append, delay_ms=1)
 
     def settle():
-        qtbot.wait(20)
+        qtbot.waitUntil(lambda: not end.__self__.busy)
         return regions
 
     yield layer, settle

@@ -110,7 +110,7 @@ def test_predict_and_its_result(qtbot, dock):
     compute = click(qtbot, dock)
     (call,) = compute.predictions
     assert call.arguments[0].stem == "nuclei"
-    assert call.arguments[1].shape == (1, 64, 64)
+    assert call.arguments[1]().shape == (1, 64, 64)
     assert call.arguments[2].instances == CARD.instances
     assert call.options["region"] is None
     compute.happened.emit(call.job, TileDone(1, 4, (slice(0, 9), slice(0, 9))))

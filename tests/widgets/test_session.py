@@ -97,7 +97,7 @@ def test_an_annotation_of_ours_is_preferred(model, add_cells):
 def test_the_sample_is_a_snapshot(model, add_cells):
     image, labels = add_cells(model)
     state = session(model)
-    sample = state.sample()
+    sample = state.sample_reader()()
     assert sample.image.shape == (1, 64, 64)
     assert sample.labels.dtype == np.int32
     assert sample.complete is None
@@ -113,7 +113,7 @@ def test_the_sample_is_a_snapshot(model, add_cells):
 def test_labels_of_other_tools_are_taken(model, dtype):
     model.add_image(np.zeros((16, 16), np.uint8))
     model.add_labels(np.ones((16, 16), dtype))
-    assert session(model).sample().labels.tolist() == np.ones((16, 16), int).tolist()
+    assert session(model).sample_reader()().labels.tolist() == np.ones((16, 16), int).tolist()
 
 
 def test_the_plane_of_a_stack(model):
@@ -122,7 +122,7 @@ def test_the_plane_of_a_stack(model):
     labels = model.add_labels((stack % 7).astype(np.uint8), scale=(3, 1, 1))
     model.dims.set_current_step(0, 4)
     state = session(model)
-    sample = state.sample()
+    sample = state.sample_reader()()
     np.testing.assert_array_equal(sample.image[0], stack[4])
     np.testing.assert_array_equal(sample.labels, stack[4] % 7)
     assert state.plane(image).base is not None
@@ -132,7 +132,7 @@ def test_the_plane_of_a_stack(model):
 def test_rgb_is_three_channels(model):
     pixels = np.random.default_rng(0).integers(0, 255, (16, 24, 4), dtype=np.uint8)
     model.add_image(pixels, rgb=True)
-    array = session(model).image_array()
+    array = session(model).image_reader()()
     np.testing.assert_array_equal(array, np.moveaxis(pixels[..., :3], -1, 0))
 
 
@@ -140,7 +140,7 @@ def test_multiscale_is_taken_at_full_resolution(model):
     levels = [np.ones((64, 96), np.uint8), np.zeros((32, 48), np.uint8)]
     model.add_image(levels, multiscale=True)
     state = session(model)
-    assert state.image_array().shape == (1, 64, 96)
+    assert state.image_reader()().shape == (1, 64, 96)
     assert state.add_annotation().data.shape == (64, 96)
 
 
@@ -152,7 +152,7 @@ def test_regions_and_classes_are_part_of_the_sample(model, add_cells, heard):
     assert state.add_regions() is regions
     regions.add([[[4, 4], [4, 30], [30, 30], [30, 4]]], shape_type="rectangle")
     _classes.set_class(labels, 2, "dividing")
-    sample = state.sample()
+    sample = state.sample_reader()()
     assert sample.complete is not None
     assert sample.complete.sum() == 27**2
     assert state.complete() is state.complete()
@@ -161,7 +161,7 @@ def test_regions_and_classes_are_part_of_the_sample(model, add_cells, heard):
     assert calls["regions"]
     assert calls["classes"]
     regions.remove([0])
-    assert state.sample().complete is None
+    assert state.sample_reader()().complete is None
 
 
 def test_regions_belong_to_their_plane(model):
@@ -185,7 +185,7 @@ def test_regions_belong_to_their_plane(model):
 def test_what_is_missing_is_said(model, prepare, words):
     prepare(model)
     with pytest.raises(InputError, match=words):
-        session(model).sample()
+        session(model).sample_reader()()
 
 
 def test_labels_of_another_size_are_refused(model):
@@ -193,14 +193,14 @@ def test_labels_of_another_size_are_refused(model):
     state = session(model)
     state.labels = model.add_labels(np.zeros((9, 8), int), name="other")
     with pytest.raises(InputError, match=r"“other” is 9 × 8 px and “hela” is 8 × 8 px"):
-        state.sample()
+        state.sample_reader()()
 
 
 def test_values_that_are_no_labels_are_refused(model):
     model.add_image(np.zeros((8, 8)))
     model.add_labels(np.full((8, 8), -5), name="other")
     with pytest.raises(InputError, match="other"):
-        session(model).sample()
+        session(model).sample_reader()()
 
 
 def test_strokes_are_heard_once_and_another_plane_is_anything(model, qtbot):

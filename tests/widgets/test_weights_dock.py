@@ -57,7 +57,9 @@ def shown(viewer) -> np.ndarray | None:
 def is_exact(viewer) -> bool:
     state = session(viewer)
     plane = shown(viewer)
-    return plane is not None and np.array_equal(plane, weight_map(state.sample(), state.weights))
+    return plane is not None and np.array_equal(
+        plane, weight_map(state.sample_reader()(), state.weights)
+    )
 
 
 def test_the_map_comes_quietly_when_the_panel_opens(model, add_cells, open_dock, qtbot):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import queue
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -147,14 +147,17 @@ class Compute(QObject):
     def predict(
         self,
         model: Path | str,
-        image: NDArray[Any],
+        read: Callable[[], NDArray[Any]],
         config: PredictConfig | None = None,
         *,
         region: Region | None = None,
         name: str = "image",
     ) -> int:
-        """Predict a region of an image (C, H, W); see `core.prediction.predict`."""
-        return self._begin(prediction(next(self._numbers), model, image, config, region, name))
+        """Predict a region of an image; see `core.prediction.predict`.
+
+        `read` is called in a thread and gives the image (C, H, W).
+        """
+        return self._begin(prediction(next(self._numbers), model, read, config, region, name))
 
     def probabilities(self, job: int) -> NDArray[np.float32] | None:
         """What a prediction under way has so far, (K, h, w); None where there is none."""

@@ -11,9 +11,15 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.core.types import Region
 from napari_unet.widgets._connections import Connections
+from napari_unet.widgets._worker import Latest
 
 if TYPE_CHECKING:
     from napari.layers import Labels
+
+AT_ONCE = 2**20
+"""Pixels that are compared at once, within a frame; of a larger plane a thread looks for them."""
+
+_BAND = 64
 
 Plane: TypeAlias = tuple[Hashable, NDArray[Any]]
 """Which plane it is, and its labels as a 2-D view."""
@@ -50,13 +56,25 @@ def watch(
 
 
 def find_change(before: NDArray[Any], after: NDArray[Any]) -> Region | None:
-    """Find the smallest box that holds all differing pixels of two (H, W) arrays."""
-    differs = before != after
-    rows = np.flatnonzero(differs.any(axis=1))
-    if not rows.size:
+    """Find the smallest box that holds all differing pixels of two (H, W) arrays.
+
+    Band by band, so that neither array leaves the processor's cache on its way.
+    """
+    first = last = left = right = -1
+    for top in range(0, len(before), _BAND):
+        band = slice(top, top + _BAND)
+        differs = before[band] != after[band]
+        rows = np.flatnonzero(differs.any(axis=1))
+        if not rows.size:
+            continue
+        cols = np.flatnonzero(differs[rows[0] : rows[-1] + 1].any(axis=0))
+        first = top + rows[0] if first < 0 else first
+        last = top + rows[-1]
+        left = cols[0] if left < 0 else min(left, cols[0])
+        right = max(right, cols[-1])
+    if first < 0:
         return None
-    cols = np.flatnonzero(differs[rows[0] : rows[-1] + 1].any(axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+    return slice(int(first), int(last) + 1), slice(int(left), int(right) + 1)
 
 
 class _Watch:
@@ -64,7 +82,8 @@ class _Watch:
 
     `set_data` comes with undo and redo, but with contour and opacity as well; `paint` comes at
     the end of a stroke only; `labels_update` comes with each move of the brush and tells the
-    box. So events only say where to look, and the snapshot says what changed.
+    box. So events only say where to look, and the snapshot says what changed. A look at all of
+    a large plane takes a thread; what it finds is looked at again, as the brush may have moved.
     """
 
     def __init__(
@@ -78,6 +97,8 @@ class _Watch:
         self._plane = plane
         self._boxes: list[Region] = []
         self._all = False
+        self._ended = False
+        self._searching = Latest(self)
         self._key, now = plane()
         self._snapshot = now.copy()
         self._timer = QTimer()
@@ -89,8 +110,14 @@ class _Watch:
             self._connections.connect(getattr(layer.events, name), self._look_everywhere)
         self._connections.connect(layer.events.labels_update, self._look_at)
 
+    @property
+    def busy(self) -> bool:
+        """Whether there may be something to report."""
+        return self._timer.isActive() or self._searching.busy
+
     def end(self) -> None:
         """Stop watching."""
+        self._ended = True
         self._timer.stop()
         self._connections.undo()
 
@@ -120,7 +147,22 @@ class _Watch:
             self._callback(None)
             return
         # a box of a transposed view points elsewhere: the look at the end of the stroke mends it
-        looked_at = (slice(0, None), slice(0, None)) if everywhere else _join(boxes)
+        looked_at = _join(boxes) if boxes else None
+        if everywhere and now.size <= AT_ONCE:
+            looked_at = (slice(0, None), slice(0, None))
+        elif everywhere:
+            self._searching.run(find_change, self._snapshot, now, on_done=self._on_found)
+        if looked_at is not None:
+            self._look(now, looked_at)
+
+    def _on_found(self, region: Region | None) -> None:
+        if region is not None and not self._ended:
+            key, now = self._plane()
+            if key == self._key and now.shape == self._snapshot.shape:
+                self._look(now, region)
+
+    def _look(self, now: NDArray[Any], looked_at: Region) -> None:
+        """Report what differs in a box."""
         region = find_change(self._snapshot[looked_at], now[looked_at])
         if region is None:
             return

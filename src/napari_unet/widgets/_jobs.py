@@ -105,7 +105,7 @@ def training(
 def prediction(
     number: int,
     model: Path | str,
-    image: NDArray[Any],
+    read: Callable[[], NDArray[Any]],
     config: PredictConfig | None,
     region: Region | None,
     name: str,
@@ -113,6 +113,7 @@ def prediction(
     """The job of `Compute.predict`."""
 
     def make(job: Job) -> Predict:
+        image = read()
         shape = _shape(image, region)
         classes = len(read_card(model).classes)
         job.results["probabilities"] = job.arrays.reserve((classes, *shape), np.float32)

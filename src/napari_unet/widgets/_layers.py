@@ -157,8 +157,9 @@ def show_prediction(
 
     Parameters
     ----------
-    labels : (H, W) int array
-        Instances of the whole plane, or of `region` alone.
+    labels : (H, W) int32 array
+        Instances of the whole plane, or of `region` alone. Those of a whole image that is no
+        stack become the data of the layer, without a copy.
     region : optional
         The part of the plane that is new; the rest keeps what it shows.
     index : optional
@@ -166,12 +167,18 @@ def show_prediction(
     """
     index = index or _planes.find_plane(viewer, image)
     layer = find(viewer, PREDICTION, image)
+    is_all = region is None and labels.shape == _planes.spatial_shape(image)
     if layer is None:
-        layer = Labels(_zeros(image, np.int32), **_describe(PREDICTION, image))
-        layer.data[_planes.plane_slices(index)][region or ...] = _part(labels, region)
+        data = labels if is_all else _zeros(image, np.int32)
+        layer = Labels(data, **_describe(PREDICTION, image))
+        if not is_all:
+            layer.data[_planes.plane_slices(index)][region or ...] = _part(labels, region)
         return _add(viewer, layer, above=find(viewer, WEIGHTS, image) or image)
-    layer.data[_planes.plane_slices(index)][region or ...] = _part(labels, region)
-    layer.refresh(extent=False, highlight=False)
+    if is_all:
+        layer.data = labels
+    else:
+        layer.data[_planes.plane_slices(index)][region or ...] = _part(labels, region)
+        layer.refresh(extent=False, highlight=False)
     return layer
 
 

@@ -21,7 +21,7 @@ from napari_unet.core.types import Region
 from napari_unet.widgets import _layers, _worker
 from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._pixel import explain_pixel
-from napari_unet.widgets._planes import PlaneIndex
+from napari_unet.widgets._planes import PlaneIndex, Reader
 from napari_unet.widgets._session import Session
 
 AT_ONCE = 256 * 256
@@ -196,9 +196,12 @@ class LiveLayer(QObject):
         if self._live.drifted:
             self._make()
             return
-        labels = self._session.plane(self._session.labels).copy()
+        try:
+            read = self._session.labels_reader()
+        except InputError:
+            return  # another image is in view: a map of it is on its way
         self._measuring.run(
-            self._live.measure, labels, on_done=self.measured.emit, on_error=self.said.emit
+            _measure, self._live, read, on_done=self.measured.emit, on_error=self.said.emit
         )
 
     def _make(self) -> None:
@@ -206,7 +209,7 @@ class LiveLayer(QObject):
         if not self._shown:
             return
         try:
-            labels = self._session.labels_copy()
+            read = self._session.labels_reader()
         except InputError as error:
             self._fail(str(error))
             return
@@ -216,7 +219,7 @@ class LiveLayer(QObject):
             self.said.emit("Computing the map …")
         self._making.run(
             _make,
-            labels,
+            read,
             self._session.complete(),
             dict(self._session.classes()),
             self._session.weights,
@@ -268,11 +271,11 @@ class LiveLayer(QObject):
         if not self._shown:
             return
         try:
-            labels = self._session.labels_copy()
+            read = self._session.labels_reader()
         except InputError:
             self.gaps_measured.emit(None)
             return
-        self._gauging.run(measure_gaps, labels, on_done=self.gaps_measured.emit)
+        self._gauging.run(lambda: measure_gaps(read()), on_done=self.gaps_measured.emit)
 
     def _on_visible(self, event: Any = None) -> None:
         if self._layer is not None:
@@ -286,16 +289,20 @@ class LiveLayer(QObject):
 
 
 def _make(
-    labels: NDArray[Any],
+    read: Reader,
     complete: NDArray[np.bool_] | None,
     classes: dict[int, int],
     config: WeightConfig,
 ) -> tuple[LiveMap, Figures]:
-    labels = check_labels(labels)
+    labels = check_labels(read())
     if not (labels > 0).any():
         raise InputError("No cell is painted yet: the map comes with the first one.")
     live = LiveMap(labels, complete, classes, config, threads=_THREADS)
     return live, live.measure(labels)
+
+
+def _measure(live: LiveMap, read: Reader) -> Figures:
+    return live.measure(read())
 
 
 def _set_range(layer: Image, largest: float) -> None:

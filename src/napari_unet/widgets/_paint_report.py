@@ -15,6 +15,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.types import Region
 from napari_unet.widgets import _tools
 from napari_unet.widgets._connections import Connections
+from napari_unet.widgets._planes import Reader
 from napari_unet.widgets._session import Session
 from napari_unet.widgets._worker import Latest
 
@@ -93,30 +94,30 @@ class PaintReport(QWidget):
         row.line.hide()
         return row
 
-    def _snapshot(self) -> NDArray[Any] | None:
+    def _reader(self) -> Reader | None:
         try:
-            return self._session.labels_copy()
+            return self._session.labels_reader()
         except InputError:
             return None
 
     def _count(self) -> None:
-        labels = self._snapshot()
-        if labels is None:
+        read = self._reader()
+        if read is None:
             self.figures.setText("" if self._session.image is None else _first_words(None))
             self._show_slips([])
             return
         self._counting.run(
             _summarize,
-            labels,
+            read,
             self._session.complete(),
             on_done=self._show_figures,
             on_error=self.figures.setText,
         )
 
     def _look(self) -> None:
-        labels = self._snapshot()
-        if labels is not None:
-            self._looking.run(_look, labels, on_done=self._show_slips, on_error=lambda _: None)
+        read = self._reader()
+        if read is not None:
+            self._looking.run(_look, read, on_done=self._show_slips, on_error=lambda _: None)
 
     def _show_figures(self, summary: Summary) -> None:
         if self._session.image is not None:
@@ -170,12 +171,12 @@ def _count_of(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _summarize(labels: NDArray[Any], complete: NDArray[np.bool_] | None) -> Summary:
-    return summarize(check_labels(labels), complete)
+def _summarize(read: Reader, complete: NDArray[np.bool_] | None) -> Summary:
+    return summarize(check_labels(read()), complete)
 
 
-def _look(labels: NDArray[Any]) -> list[Finding]:
-    return findings(check_labels(labels))
+def _look(read: Reader) -> list[Finding]:
+    return findings(check_labels(read()))
 
 
 def _wrapped() -> QLabel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from napari.components import Camera, ViewerModel
     from napari.layers import Image, Labels
 
+Reader: TypeAlias = Callable[[], NDArray[Any]]
 PlaneIndex: TypeAlias = tuple[int | None, ...]
 """One entry per axis of a layer: where the plane lies on it, None for the plane's own two axes."""
 
@@ -57,16 +59,29 @@ def read_plane(layer: Image | Labels, index: PlaneIndex) -> NDArray[Any]:
 
     A view where the data is a NumPy array, else a copy.
     """
-    data = layer.data[0] if layer.multiscale else layer.data
-    return np.asarray(data[plane_slices(index)])
+    return np.asarray(_full_resolution(layer)[plane_slices(index)])
 
 
-def read_channels(image: Image, index: PlaneIndex) -> NDArray[Any]:
-    """Read a plane of an image as (C, H, W); transparency of an RGBA image is left out."""
-    plane = read_plane(image, index)
+def plane_reader(layer: Image | Labels, index: PlaneIndex) -> Reader:
+    """What copies a plane as it is when called: (Y, X), or (Y, X, C) of an RGB image.
+
+    It holds the data but not the layer, so that a thread can call it: copying a large plane, or
+    computing a lazy one, takes longer than the canvas can wait.
+    """
+    data, where = _full_resolution(layer), plane_slices(index)
+    return lambda: np.array(data[where])
+
+
+def channels_reader(image: Image, index: PlaneIndex) -> Reader:
+    """As `plane_reader`, (C, H, W); transparency of an RGBA image is left out."""
+    read = plane_reader(image, index)
     if image.rgb:
-        return np.ascontiguousarray(np.moveaxis(plane[..., :3], -1, 0))
-    return plane[np.newaxis]
+        return lambda: np.ascontiguousarray(np.moveaxis(read()[..., :3], -1, 0))
+    return lambda: read()[np.newaxis]
+
+
+def _full_resolution(layer: Image | Labels) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
 
 
 def find_camera(viewer: ViewerModel) -> Camera:

@@ -19,7 +19,7 @@ from napari_unet.core.mosaic import fit_into, median_diameter
 from napari_unet.core.types import Region, TileDone, Warned
 from napari_unet.widgets import _layers, _planes
 from napari_unet.widgets._connections import Connections
-from napari_unet.widgets._planes import PlaneIndex
+from napari_unet.widgets._planes import PlaneIndex, Reader
 from napari_unet.widgets._session import Session
 from napari_unet.widgets._worker import Latest
 
@@ -118,13 +118,13 @@ class Predictor(QObject):
         Raises
         ------
         InputError
-            If there is no image, or it cannot be read.
+            If there is no image.
         """
-        image = self._session.image_array()
+        read = self._session.image_reader()
         self._forget()
         self._target = _Target(self._session, region)
         self._job = self._session.compute.predict(
-            model, image, config, region=region, name=self._target.name
+            model, read, config, region=region, name=self._target.name
         )
 
     def stop(self) -> None:
@@ -192,13 +192,13 @@ class Predictor(QObject):
             on_error=lambda sentence: self.failed.emit(sentence, ""),
         )
 
-    def _shown_before(self, target: _Target) -> NDArray[np.int32] | None:
-        """A copy of the plane of the prediction layer; None where it will be overwritten."""
+    def _shown_before(self, target: _Target) -> Reader | None:
+        """What copies the plane of the prediction layer; None where it will be overwritten."""
         image = target.image(self._session)
         layer = _layers.find(self._session.viewer, _layers.PREDICTION, image)
         if layer is None or target.region is None:
             return None
-        return np.array(layer.data[_planes.plane_slices(target.index)], np.int32)
+        return _planes.plane_reader(layer, target.index)
 
     def _show(
         self, target: _Target, labels: NDArray[np.int32], cells: int, diameter: float
@@ -224,16 +224,16 @@ class Predictor(QObject):
 def _settle(
     data: NDArray[Any],
     config: InstanceConfig | None,
-    before: NDArray[np.int32] | None,
+    read_before: Reader | None,
     region: Region | None,
 ) -> tuple[NDArray[np.int32], int, float]:
     """The labels to show, their number and median diameter.
 
-    `data` are probabilities to label with `config`, or labels where that is None; `before` is the
-    plane around `region`.
+    `data` are probabilities to label with `config`, or labels where that is None; `read_before`
+    gives the plane around `region`.
     """
-    labels = data if config is None else label_instances(data, config).labels
-    if before is not None and region is not None:
-        labels = fit_into(before, labels, region)
+    labels = np.array(data) if config is None else label_instances(data, config).labels
+    if read_before is not None and region is not None:
+        labels = fit_into(read_before().astype(np.int32, copy=False), labels, region)
     cells = int(np.count_nonzero(np.bincount(labels.ravel())[1:]))
     return labels, cells, median_diameter(labels)

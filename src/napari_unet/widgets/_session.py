@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -18,7 +19,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.types import Region, Sample
 from napari_unet.widgets import _classes, _dirty, _layers, _planes, _regions
 from napari_unet.widgets._connections import Connections
-from napari_unet.widgets._planes import PlaneIndex
+from napari_unet.widgets._planes import PlaneIndex, Reader
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -170,8 +171,8 @@ class Session:
         """The plane of a layer that the viewer shows: (Y, X), or (Y, X, C) of an RGB image."""
         return _planes.read_plane(layer, self.plane_index(layer))
 
-    def image_array(self) -> NDArray[Any]:
-        """The plane of the image as (C, H, W), full resolution and raw grey values.
+    def image_reader(self) -> Reader:
+        """What reads the plane of the image: (C, H, W), full resolution and raw grey values.
 
         Raises
         ------
@@ -179,10 +180,16 @@ class Session:
             No image is open.
         """
         image = self.need_image()
-        return _planes.read_channels(image, self.plane_index(image))
+        return _planes.channels_reader(image, self.plane_index(image))
 
-    def labels_copy(self) -> NDArray[Any]:
-        """A copy of the plane of the annotation, values as they are.
+    def channels(self) -> int:
+        """How many channels the image has for the network."""
+        return 3 if self.need_image().rgb else 1
+
+    def labels_reader(self) -> Reader:
+        """What copies the plane of the annotation, values as they are when it is called.
+
+        What is painted during the call may be in the copy or not; `painted` tells of it after.
 
         Raises
         ------
@@ -195,14 +202,15 @@ class Session:
                 f"“{image.name}” has no annotation yet: press New in the Annotate panel and "
                 "paint a few cells."
             )
-        plane = self.plane(self._labels)
-        shape = self.plane_shape()
-        if plane.shape != shape:
+        index, shape = self.plane_index(self._labels), self.plane_shape()
+        sizes = _planes.spatial_shape(self._labels)
+        painted = tuple(sizes[axis] for axis in _planes.plane_axes(index))
+        if painted != shape:
             raise InputError(
-                f"“{self._labels.name}” is {_words(plane.shape)} px and “{image.name}” is "
+                f"“{self._labels.name}” is {_words(painted)} px and “{image.name}” is "
                 f"{_words(shape)} px: choose the labels that were painted on this image."
             )
-        return plane.copy()
+        return _planes.plane_reader(self._labels, index)
 
     def plane_shape(self) -> tuple[int, int]:
         """Rows and columns of the plane of the image."""
@@ -235,22 +243,24 @@ class Session:
             self._classes = _classes.classes_of_cells(self._labels)
         return self._classes
 
-    def sample(self) -> Sample:
-        """What is known about the plane in view, as it is now: painting on does not change it.
+    def sample_reader(self) -> Callable[[], Sample]:
+        """What copies all that is known about the plane in view, when it is called.
 
         Raises
         ------
         InputError
-            There is no image or no annotation, or they do not fit each other.
+            There is no image or no annotation, or they do not fit each other. When it is called:
+            the values are no labels.
         """
-        labels = check_labels(self.labels_copy(), name=f"“{self.labels and self.labels.name}”")
-        return Sample(
-            image=np.array(self.image_array()),
-            labels=labels,
-            complete=self.complete(),
-            classes=dict(self.classes()),
-            name=self.need_image().name,
-        )
+        read_image, read_labels = self.image_reader(), self.labels_reader()
+        complete, classes = self.complete(), dict(self.classes())
+        name, painted = self.need_image().name, f"“{self._labels and self._labels.name}”"
+
+        def read() -> Sample:
+            labels = check_labels(read_labels(), name=painted)
+            return Sample(read_image(), labels, complete, classes, name)
+
+        return read
 
     def visible_region(self) -> Region:
         """The part of the image's plane that the canvas shows.

@@ -144,8 +144,8 @@ class PredictDock(Dock):
             if model is None:
                 raise InputError("There is no model yet: train one, or browse to a model file.")
             card = read_card(model)
-            channels, name = len(self.session.image_array()), self.session.image.name
-            check_channels(card, channels, model.stem, name)
+            image = self.session.need_image()
+            check_channels(card, self.session.channels(), model.stem, image.name)
             region = self.session.visible_region() if self.visible.isChecked() else None
             self._predictor.start(model, self.config, region)
         except InputError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,9 +141,9 @@ class TrainDock(Dock):
         self.budget.setCurrentIndex(row)
 
     def start(self) -> None:
-        """Take a snapshot of the annotation, check it, and train on it."""
+        """Take a snapshot of the annotation off the GUI thread, check it, and train on it."""
         try:
-            sample = self.session.sample()
+            read = self.session.sample_reader()
         except InputError as error:
             self._refuse(str(error))
             return
@@ -150,9 +151,9 @@ class TrainDock(Dock):
         self.bar.prepare("Preparing · looking at the annotation")
         self._settings.setEnabled(False)
         run(
-            check_trainable,
-            (sample,),
-            on_done=lambda _: self._train(sample),
+            _read_trainable,
+            read,
+            on_done=self._train,
             on_error=self._refuse,
             owner=self,
         )
@@ -261,3 +262,9 @@ class TrainDock(Dock):
         self._job = None
         self._preview.close()
         super().let_go()
+
+
+def _read_trainable(read: Callable[[], Sample]) -> Sample:
+    sample = read()
+    check_trainable((sample,))
+    return sample
