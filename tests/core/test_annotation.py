@@ -184,6 +184,19 @@ def test_a_cell_across_a_hairline_is_one_place():
     assert len(findings(labels, max_gap=0)) == 1
 
 
+def test_touching_cells_under_one_number():
+    rows, columns = np.ogrid[:60, :80]
+    discs = [(rows - 30) ** 2 + (columns - x) ** 2 < 15**2 for x in (25, 50)]
+    one = (discs[0] | discs[1]).astype(np.int32) * 7
+    (found,) = findings(one)
+    assert found.label == 7
+    assert found.sentence == "Cell 7 looks like 2 cells that touch; give each its own number."
+    assert found.region == (slice(16, 45), slice(11, 65))
+    assert findings(np.where(discs[1], 8, one).astype(np.int32)) == []
+    long = ((rows - 30) ** 2 / 10**2 + (columns - 40) ** 2 / 35**2 < 1).astype(np.int32)
+    assert findings(long) == []
+
+
 def test_specks():
     labels = np.zeros((30, 40), np.int32)
     labels[2:8, 2:8], labels[20, 30:33], labels[28, 1] = 5, 5, 8

@@ -6,11 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_unet.core import _nearest
+from napari_unet.core import _nearest, border_weights_torch
 from napari_unet.core.border_weights import (
     border_term,
     border_weight_map,
@@ -24,6 +25,7 @@ from napari_unet.core.config import WEIGHT_PRESETS, WeightConfig
 from napari_unet.core.errors import InputError
 
 quick = settings(max_examples=30, deadline=None)
+thorough = settings(max_examples=400, deadline=None)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -111,7 +113,7 @@ def options(config):
 
 
 @given(boxes(2, 26), configs)
-@quick
+@thorough
 def test_map_is_that_of_the_formula(labels, config):
     got = border_weight_map(labels, **options(config))
     assert got.dtype == np.float32
@@ -119,21 +121,21 @@ def test_map_is_that_of_the_formula(labels, config):
 
 
 @given(boxes(3, 9), configs, st.sampled_from([None, (1.0, 1.0, 1.0), (2.5, 0.5, 1.3)]))
-@quick
+@thorough
 def test_volumes(labels, config, spacing):
     got = border_weight_map(labels, spacing=spacing, **options(config))
     np.testing.assert_allclose(got, brute_map(labels, config, spacing), rtol=2e-7, atol=1e-6)
 
 
 @given(boxes(2, 20), configs, st.tuples(st.floats(0.2, 4), st.floats(0.2, 4)))
-@quick
+@thorough
 def test_anisotropic_spacing(labels, config, spacing):
     got = border_term(labels, config, spacing)
     np.testing.assert_allclose(got, brute_term(labels, config, spacing), rtol=2e-7, atol=1e-6)
 
 
 @given(st.data(), boxes(2, 16), configs)
-@quick
+@thorough
 def test_unsaid_pixels_weigh_nothing_and_do_not_count(data, labels, config):
     said = data.draw(arrays(bool, labels.shape))
     got = border_weight_map(labels, supervision=said, **options(config))
@@ -144,7 +146,7 @@ def test_unsaid_pixels_weigh_nothing_and_do_not_count(data, labels, config):
 
 
 @given(boxes(2, 24), st.sampled_from([None, (2.0, 0.7)]))
-@quick
+@thorough
 def test_nearest_two(labels, spacing):
     for got, expected in zip(
         nearest_two(labels, spacing), brute_distances(labels, spacing), strict=True
@@ -161,7 +163,7 @@ def test_nearest_two_in_volumes(labels):
 
 
 @given(st.one_of(boxes(2, 16), boxes(3, 7)), st.sampled_from([True, "half", False]))
-@quick
+@thorough
 def test_cut_ridge(labels, ridge):
     np.testing.assert_array_equal(cut_ridge(labels, ridge), brute_cut(labels, ridge))
 
@@ -343,3 +345,24 @@ def test_bad_input_is_one_sentence(call):
     with pytest.raises(InputError) as caught:
         call()
     assert str(caught.value).endswith(".")
+
+
+@given(st.lists(boxes(2, 24), min_size=1, max_size=3), configs)
+@thorough
+def test_the_torch_version_is_the_same_map(images, config):
+    shape = np.max([labels.shape for labels in images], axis=0)
+    batch = np.stack(
+        [
+            np.pad(labels, [(0, n - m) for n, m in zip(shape, labels.shape, strict=True)])
+            for labels in images
+        ]
+    )
+    got = border_weights_torch.border_term(torch.from_numpy(batch), config).numpy()
+    expected = np.stack([border_term(labels, config) for labels in batch])
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, rtol=0, atol=4e-6)
+
+
+def test_the_torch_version_of_a_large_image(large):
+    got = border_weights_torch.border_term(torch.from_numpy(large)[None], WeightConfig())
+    np.testing.assert_allclose(got[0], border_term(large, WeightConfig()), rtol=0, atol=4e-6)

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from napari_unet.core.annotation import weight_map
 from napari_unet.core.config import WEIGHT_PRESETS, WeightConfig
-from napari_unet.core.live_map import LiveMap, measure_gaps
+from napari_unet.core.live_map import LiveMap, explain_merging, measure_gaps
 from napari_unet.core.types import Sample
 
 SHAPE = (24, 31)
@@ -110,6 +110,24 @@ def test_figures_say_what_one_sees():
     assert figures.largest == pytest.approx(1 + 10 * np.exp(-1 / 50), rel=1e-6)
     assert figures.touching == 2
     assert figures.above_one == np.mean(live.shown > 1)
+    assert figures.unsaid == 0
+    assert figures.histogram.sum() == labels.size
+    assert figures.histogram[-1] == np.count_nonzero(live.shown == figures.largest)
+
+
+@pytest.mark.parametrize(
+    ("touching", "ridge", "stride", "words"),
+    [
+        (0, False, 4, None),
+        (2, True, 2, None),
+        (2, "half", 1, None),
+        (3, False, 1, "3 cells touch and no ridge is cut"),
+        (3, "half", 2, "1 px wide and the network sees 2 px as one"),
+    ],
+)
+def test_why_cells_would_be_learnt_as_one(touching, ridge, stride, words):
+    said = explain_merging(touching, ridge, stride)
+    assert words in said if words else not said
 
 
 @pytest.mark.parametrize("gap", [1, 3, 6])

@@ -95,7 +95,8 @@ def test_ended_is_silent(qtbot):
     layer = Labels(np.zeros((40, 50), np.int32))
     regions: list = []
     end = _dirty.watch(layer, regions.append, delay_ms=1)
-    layer.paint((10, 20), 1)
+    layer.data[10, 20] = 1
+    layer.refresh()
     end()
     layer.paint((20, 20), 1)
     qtbot.wait(20)

@@ -38,9 +38,9 @@ def made(monkeypatch):
     configs: list[WeightConfig] = []
     make = _live_layer._make
 
-    def count(labels, complete, classes, config):
+    def count(read, complete, classes, config):
         configs.append(config)
-        return make(labels, complete, classes, config)
+        return make(read, complete, classes, config)
 
     monkeypatch.setattr(_live_layer, "_make", count)
     return configs
@@ -106,9 +106,9 @@ def test_strokes_and_undo_are_worked_in_at_once(model, add_cells, open_dock, mad
         edit()
         qtbot.waitUntil(lambda before=before: not np.array_equal(shown(model), before))
         assert is_exact(model)
+    qtbot.waitUntil(lambda: "Follows the brush · " in dock.state.text())
     assert len(made) == 1
     assert _layers.find(model, _layers.WEIGHTS, session(model).image).data is data
-    assert "Follows the brush · " in dock.state.text()
     assert " ms" in dock.state.text()
 
 
@@ -299,9 +299,14 @@ def test_the_pixel_under_the_mouse_is_explained(model, add_cells, open_dock, qtb
     model.cursor.position = tuple(image.data_to_world((15, 20)))
     qtbot.waitUntil(lambda: dock.here.text() != "")
     weight = shown(model)[15, 20]
-    assert dock.here.text() == f"here: d1 1.0 px · d2 3.0 px · w {weight:.3g}"
+    words = f"here: d1 1.0 px · d2 3.0 px · w {weight:.3g}"
+    assert dock.here.text() == words
+    assert str(model.status).count(words) == 1
+    model.status = "what napari says next"
+    assert model.status == f"what napari says next · {words}"
     model.cursor.position = (1000, 1000)
     qtbot.waitUntil(lambda: dock.here.text() == "")
+    assert "d1" not in str(model.status)
 
 
 def test_sigma_is_suggested_from_the_gaps(model, open_dock, qtbot):
@@ -320,13 +325,13 @@ def test_sigma_is_suggested_from_the_gaps(model, open_dock, qtbot):
 @pytest.mark.parametrize(
     ("figures", "words"),
     [
-        (Figures(10.92, 0.04, 12), "max 10.9 · 4 % above 1 · 12 cells touch"),
-        (Figures(1.0, 0.0, 0), "max 1 · 0 % above 1 · no cells touch"),
-        (Figures(1.0, 0.001, 2), "max 1 · < 1 % above 1 · 2 cells touch"),
+        ((10.92, 0.04, 12, 0.0), "max 10.9 · 4 % above 1 · 12 cells touch"),
+        ((1.0, 0.0, 0, 0.62), "max 1 · 0 % above 1 · no cells touch · 62 % unlabelled"),
+        ((1.0, 0.001, 2, 0.001), "max 1 · < 1 % above 1 · 2 cells touch · < 1 % unlabelled"),
     ],
 )
 def test_figures_in_words(figures, words):
-    assert describe(figures) == words
+    assert describe(Figures(*figures, np.zeros(4, int))) == words
 
 
 def test_a_closed_panel_leaves_no_stale_map(model, add_cells, open_dock, made, qtbot):
@@ -361,6 +366,45 @@ def test_two_viewers_have_their_own_maps(model, add_cells, open_dock, qtbot):
     session(other).weights = WeightConfig(w0=1)
     qtbot.waitUntil(lambda: is_exact(model) and is_exact(other))
     assert shown(model)[15, 21] > shown(other)[15, 21]
+
+
+def test_a_stroke_sends_its_box_to_the_canvas(
+    make_napari_viewer, add_cells, open_dock, monkeypatch, qtbot
+):
+    viewer = make_napari_viewer(show=True)
+    _, labels = add_cells(viewer, (200, 300))
+    session(viewer).weights = WeightConfig(class_weights="none")
+    dock = open_dock(viewer)
+    qtbot.waitUntil(lambda: is_exact(viewer) and dock.live._warm)
+    layer = _layers.find(viewer, _layers.WEIGHTS, session(viewer).image)
+    labels.visible = False
+    before = viewer.screenshot(flash=False)
+    refreshed: list = []
+    monkeypatch.setattr(type(layer), "refresh", lambda *_, **__: refreshed.append(1))
+    labels.paint((60, 200), 3)
+    labels.paint((60, 212), 4)
+    monkeypatch.undo()
+    assert not refreshed
+    followed = viewer.screenshot(flash=False)
+    layer.refresh()
+    np.testing.assert_array_equal(followed, viewer.screenshot(flash=False))
+    assert not np.array_equal(followed, before)
+
+
+def test_a_transposed_view_follows(make_napari_viewer, add_cells, open_dock, qtbot):
+    viewer = make_napari_viewer(show=True)
+    _, labels = add_cells(viewer)
+    session(viewer).weights = WeightConfig(class_weights="none")
+    dock = open_dock(viewer)
+    qtbot.waitUntil(lambda: is_exact(viewer) and dock.live._warm)
+    viewer.dims.order = (1, 0)
+    layer = _layers.find(viewer, _layers.WEIGHTS, session(viewer).image)
+    labels.paint((50, 10), 3)
+    qtbot.waitUntil(lambda: is_exact(viewer))
+    followed = viewer.screenshot(flash=False)
+    assert followed.any()
+    layer.refresh()
+    np.testing.assert_array_equal(followed, viewer.screenshot(flash=False))
 
 
 def test_a_dock_of_a_window_follows_and_dies(viewer, add_cells, qtbot):

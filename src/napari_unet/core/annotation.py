@@ -17,6 +17,7 @@ from scipy import ndimage
 from napari_unet.core.border_weights import border_term, class_weight_values, cut_ridge
 from napari_unet.core.config import WeightConfig
 from napari_unet.core.errors import InputError
+from napari_unet.core.instances import split_components
 from napari_unet.core.types import Region, Sample
 
 BACKGROUND = -1
@@ -215,7 +216,9 @@ def findings(
     Returns
     -------
     list of Finding
-        One id in several places, and specks. Cells that touch under different ids are fine.
+        One id in several places, specks, and one id on what looks like several cells that touch:
+        it would be cut by the rule that parts cells in predictions. Cells that touch under
+        different ids are fine.
     """
     found: list[Finding] = []
     boxes = ndimage.find_objects(np.maximum(labels, 0)) if _dense(labels) else _boxes(labels)
@@ -283,11 +286,22 @@ def _look_at(
         region = _shift(ndimage.find_objects(whole.astype(np.uint8))[0], box)
         sentence = f"Cell {label} is in {places} places; give each its own number."
         found.append(Finding(sentence, label, region))
+    elif count == 1 and (joined := _count_joined(whole, min_size)):
+        sentence = f"Cell {label} looks like {joined} cells that touch; give each its own number."
+        found.append(Finding(sentence, label, box))
     for size, place in zip(sizes, ndimage.find_objects(parts), strict=True):
         if size < min_size:
             sentence = f"A speck of {_pixels(size)} of cell {label} lies apart from it."
             found.append(Finding(sentence, label, _shift(place, box)))
     return found
+
+
+def _count_joined(mask: NDArray[np.bool_], min_size: int) -> int:
+    """How many cells an outline looks like; 0 where it looks like one."""
+    padded = np.pad(mask, 1)
+    parts = split_components(padded.astype(np.int32), padded.astype(np.float32), min_size)
+    count = np.unique(parts[padded]).size
+    return count if count > 1 else 0
 
 
 def _places(mask: NDArray[np.bool_], max_gap: int) -> int:

@@ -290,7 +290,7 @@ def _rule(config: WeightConfig, signed: bool = False) -> _Rule:
     for name in ("sigma", "sigma1"):
         if not (math.isfinite(getattr(config, name)) and getattr(config, name) > 0):
             raise InputError(f"{name} is {getattr(config, name)}; it must be a number above 0.")
-    border, rim = _reach(config.w0, config.sigma), _reach(config.w1, config.sigma1)
+    border, rim = reach_of(config.w0, config.sigma), reach_of(config.w1, config.sigma1)
     numbers = (
         config.w0,
         0.5 / config.sigma**2,
@@ -304,8 +304,8 @@ def _rule(config: WeightConfig, signed: bool = False) -> _Rule:
     return _Rule(np.array(numbers, np.float64), max(border, rim))
 
 
-def _reach(height: float, width: float) -> float:
-    """Distance at which height·exp(−d²/2·width²) falls to `SMALLEST`."""
+def reach_of(height: float, width: float) -> float:
+    """Distance at which height·exp(−d²/2·width²) falls to `SMALLEST`: no label acts further."""
     return width * math.sqrt(2 * math.log(height / SMALLEST)) if height > SMALLEST else 0.0
 
 

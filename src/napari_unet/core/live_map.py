@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_unet.core._label_tiles import Ridge
 from napari_unet.core.annotation import class_index, supervision
 from napari_unet.core.border_weights import (
     border_term,
@@ -27,17 +28,26 @@ DRIFT = 0.02
 WIDEST_GAP = 20
 """In pixels: cells further apart than this do not meet, the distance is no gap between them."""
 
+_BINS = 48
+_COUNTED = 4_000_000
 _TILE = 128
 _LOOKS = 24
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Figures:
-    """A map in figures: largest weight, share of pixels above 1, number of cells that touch."""
+    """A map in figures.
+
+    Largest weight, share of pixels above 1, number of cells that touch, share of pixels that
+    nothing is said about, and the number of the others in equal steps of weight from 0 to the
+    largest (of a large map some millions of pixels, spread evenly, are counted).
+    """
 
     largest: float
     above_one: float
     touching: int
+    unsaid: float
+    histogram: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,7 @@ class LiveMap:
     Attributes
     ----------
     shown : (H, W) float32 array
-        Border term plus class weight, 0 where nothing is said. It may be replaced by another
-        array with the same content, such as the data of a layer.
+        Border term plus class weight, 0 where nothing is said; changed in place.
     drifted : bool
         Strokes moved the class weights by more than `DRIFT`, or changed what is said elsewhere:
         time for a new map.
@@ -137,10 +146,15 @@ class LiveMap:
     def measure(self, labels: NDArray[Any]) -> Figures:
         """Put the map in figures; `labels` as they are now."""
         touching = np.unique(labels[cut_ridge(labels)])
+        largest = float(self.shown.max(initial=0.0))
+        step = -(-self.shown.size // _COUNTED) or 1
+        weights, known = self.shown.ravel()[::step], self._known.ravel()[::step]
         return Figures(
-            largest=float(self.shown.max(initial=0.0)),
+            largest=largest,
             above_one=float(np.count_nonzero(self.shown > 1)) / max(1, self.shown.size),
             touching=int(np.count_nonzero(touching > 0)),
+            unsaid=1 - float(np.count_nonzero(self._known)) / max(1, self._known.size),
+            histogram=np.histogram(weights[known], _BINS, (0.0, max(largest, 1e-9)))[0],
         )
 
     def _compose(self, box: Region) -> NDArray[np.float32]:
@@ -181,6 +195,32 @@ class LiveMap:
         self._known[box] = known
         now = class_weight_values(self._counts, self.config.class_weights)
         self.drifted |= bool(np.any(np.abs(now - self._weights) > DRIFT * self._weights))
+
+
+def explain_merging(touching: int, ridge: Ridge, stride: float = 1.0) -> str:
+    """Say why the network would learn touching cells as one; empty where it would not.
+
+    Parameters
+    ----------
+    touching : int
+        Number of cells that touch another one.
+    ridge : bool or "half"
+        How they are parted, see `border_weights.cut_ridge`: by 2 px, by 1 px, not at all.
+    stride : float
+        Pixels of the annotation to one of the network's output; finer lines are lost in it.
+    """
+    width = {True: 2, "half": 1, False: 0}[ridge]
+    if touching == 0 or width >= stride:
+        return ""
+    if width == 0:
+        return (
+            f"{touching} cells touch and no ridge is cut between them: the network would learn "
+            "them as one. Cut ridges."
+        )
+    return (
+        f"The ridge between touching cells is {width} px wide and the network sees {stride:g} px "
+        "as one: it would learn them as one cell. Use a finer scale."
+    )
 
 
 def measure_gaps(labels: NDArray[Any]) -> Gaps | None:

@@ -38,13 +38,13 @@ def watch(
     layer : Labels
         Painted on by brush, fill, polygon, undo, scripts or other tools.
     callback : callable
-        Gets the smallest box that holds all pixels that differ since the last call, while the
-        brush moves and after it; None when another plane is shown or the shape is another.
-        Never called where no pixel differs.
+        Gets the smallest box that holds all pixels that differ since the last call, within each
+        move of the brush and soon after any other edit; None when another plane is shown or the
+        shape is another. Never called where no pixel differs.
     plane : callable, optional
         Gives the plane to look at; all of a 2-D layer by default.
     delay_ms : int
-        Events are gathered this long.
+        Edits other than those of the brush are gathered this long.
 
     Returns
     -------
@@ -95,8 +95,6 @@ class _Watch:
     ) -> None:
         self._callback = callback
         self._plane = plane
-        self._boxes: list[Region] = []
-        self._all = False
         self._ended = False
         self._searching = Latest(self)
         self._key, now = plane()
@@ -121,47 +119,46 @@ class _Watch:
         self._timer.stop()
         self._connections.undo()
 
-    def _look_everywhere(self) -> None:
-        self._all = True
-        self._schedule()
-
     def _look_at(self, event: Any) -> None:
-        corner, shape = event.offset, event.data.shape
-        if len(corner) == 2:
-            rows, cols = (slice(int(a), int(a) + n) for a, n in zip(corner, shape, strict=False))
-            self._boxes.append((rows, cols))
+        """A move of the brush: report it before the canvas draws it."""
+        if len(event.offset) != 2:
+            self._look_everywhere()
+            return
+        box = tuple(
+            slice(int(start), int(start) + size)
+            for start, size in zip(event.offset, event.data.shape[:2], strict=True)
+        )
+        key, now = self._plane()
+        if event.data.size > AT_ONCE or self._is_other(key, now):
+            self._look_everywhere()
         else:
-            self._all = True
-        self._schedule()
+            # a box of a transposed view points elsewhere: the look after the stroke mends it
+            self._look((box[0], box[1]), now)
 
-    def _schedule(self) -> None:
+    def _look_everywhere(self) -> None:
         if not self._timer.isActive():
             self._timer.start()
 
     def _compare(self) -> None:
-        boxes, self._boxes = self._boxes, []
-        everywhere, self._all = self._all, False
         key, now = self._plane()
-        if key != self._key or now.shape != self._snapshot.shape:
+        if self._is_other(key, now):
             self._key, self._snapshot = key, now.copy()
             self._callback(None)
-            return
-        # a box of a transposed view points elsewhere: the look at the end of the stroke mends it
-        looked_at = _join(boxes) if boxes else None
-        if everywhere and now.size <= AT_ONCE:
-            looked_at = (slice(0, None), slice(0, None))
-        elif everywhere:
+        elif now.size <= AT_ONCE:
+            self._look((slice(0, None), slice(0, None)), now)
+        else:
             self._searching.run(find_change, self._snapshot, now, on_done=self._on_found)
-        if looked_at is not None:
-            self._look(now, looked_at)
+
+    def _is_other(self, key: Hashable, now: NDArray[Any]) -> bool:
+        return key != self._key or now.shape != self._snapshot.shape
 
     def _on_found(self, region: Region | None) -> None:
         if region is not None and not self._ended:
             key, now = self._plane()
-            if key == self._key and now.shape == self._snapshot.shape:
-                self._look(now, region)
+            if not self._is_other(key, now):
+                self._look(region, now)
 
-    def _look(self, now: NDArray[Any], looked_at: Region) -> None:
+    def _look(self, looked_at: Region, now: NDArray[Any]) -> None:
         """Report what differs in a box."""
         region = find_change(self._snapshot[looked_at], now[looked_at])
         if region is None:
@@ -172,14 +169,6 @@ class _Watch:
         else:
             self._snapshot[region] = now[region]
         self._callback(region)
-
-
-def _join(boxes: list[Region]) -> Region:
-    """The smallest box around all of them."""
-    return (
-        slice(min(rows.start for rows, _ in boxes), max(rows.stop for rows, _ in boxes)),
-        slice(min(cols.start for _, cols in boxes), max(cols.stop for _, cols in boxes)),
-    )
 
 
 def _shift(region: Region, origin: Region) -> Region:

@@ -106,7 +106,7 @@ def show_weights(
     Parameters
     ----------
     weights : (H, W) float32 array
-        Copied into the layer.
+        Becomes the data of the layer, without a copy.
     index : optional
         The plane of a stack that the map belongs to; the one in view by default. The layer
         covers this plane alone.
@@ -121,15 +121,14 @@ def show_weights(
     if layer is not None and layer.data.shape == shape:
         if not np.array_equal(layer.translate, translate):
             layer.translate = translate
-        layer.data[...] = weights.reshape(shape)
-        layer.refresh(extent=False, highlight=False)
+        layer.data = weights.reshape(shape)
         return layer
     if layer is not None:
-        layer.data = weights.reshape(shape).copy()
+        layer.data = weights.reshape(shape)
         layer.translate = translate
         return layer
     layer = Image(
-        weights.reshape(shape).copy(),
+        weights.reshape(shape),
         rgb=False,
         colormap=weight_colors(),
         blending="translucent_no_depth",

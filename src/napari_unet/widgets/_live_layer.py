@@ -23,6 +23,7 @@ from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._pixel import explain_pixel
 from napari_unet.widgets._planes import PlaneIndex, Reader
 from napari_unet.widgets._session import Session
+from napari_unet.widgets._upload import upload_box
 
 AT_ONCE = 256 * 256
 """Pixels of a stroke that are worked in at once, within a frame; larger changes take a thread."""
@@ -74,6 +75,7 @@ class LiveLayer(QObject):
         self._layer: Image | None = None
         self._strokes: list[tuple[int, Region]] = []
         self._count = 0
+        self._took = 0.0
         self._making = _worker.Latest(self)
         self._measuring, self._gauging = _worker.Latest(self), _worker.Latest(self)
         self._soon = self._timer(_GATHER_MS, self._make)
@@ -110,8 +112,10 @@ class LiveLayer(QObject):
             self.said.emit("The map is not shown.")
         self.shown_changed.emit(shown)
 
-    def refresh(self) -> None:
-        """Make a new map soon."""
+    def refresh(self, why: str = "the settings, regions or classes changed") -> None:
+        """Make a new map soon, and say until then that the one in view is stale, and why."""
+        if self._shown and self._live is not None:
+            self.said.emit(f"Stale: {why}. A new map is on its way …")
         self._soon.start()
 
     def close(self) -> None:
@@ -167,11 +171,11 @@ class LiveLayer(QObject):
             self.refresh()
             return
         if _area(region) > AT_ONCE:
-            self.refresh()
+            self.refresh("much was painted at once")
             return
         start = time.perf_counter()
         self._work_in([region])
-        self.said.emit(f"Follows the brush · {1000 * (time.perf_counter() - start):.1f} ms")
+        self._took = time.perf_counter() - start
         self._rest.start()
 
     def _work_in(self, strokes: list[Region]) -> None:
@@ -181,25 +185,26 @@ class LiveLayer(QObject):
             return
         labels = session.plane(session.labels)
         classes = session.classes()
-        largest = 0.0
         for region in strokes:
             box = live.paint(labels, region, classes)
-            largest = max(largest, float(live.shown[box].max(initial=0.0)))
-        if largest > layer.contrast_limits[1]:
-            _set_range(layer, largest)
-        layer.refresh(thumbnail=False, extent=False, highlight=False)
+            largest = float(live.shown[box].max(initial=0.0))
+            if largest > layer.contrast_limits[1]:
+                _set_range(layer, largest)
+            upload_box(session.viewer, layer, box)
 
     def _on_rest(self) -> None:
         """The hand rests: figures, and a new map if the class weights have moved."""
         if self._live is None or self._session.labels is None:
             return
         if self._live.drifted:
-            self._make()
+            self.refresh("the class weights moved with the paint")
             return
         try:
             read = self._session.labels_reader()
         except InputError:
             return  # another image is in view: a map of it is on its way
+        # not with each move: what changes beside the canvas has all of the window drawn again
+        self.said.emit(f"Follows the brush · {1000 * self._took:.1f} ms")
         self._measuring.run(
             _measure, self._live, read, on_done=self.measured.emit, on_error=self.said.emit
         )
@@ -236,7 +241,6 @@ class LiveLayer(QObject):
         if session.plane_index(image) != asked.index:
             return  # the map of the plane now in view is on its way
         layer = _layers.show_weights(session.viewer, image, live.shown, asked.index)
-        live.shown = _layers.weights_plane(layer, asked.index)
         self._live = live
         self._follow(layer)
         _set_range(layer, figures.largest)

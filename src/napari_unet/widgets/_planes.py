@@ -26,6 +26,8 @@ def find_plane(viewer: ViewerModel, layer: Image | Labels) -> PlaneIndex:
 
     The two axes of the plane come in the order of the data, however the view is transposed.
     """
+    if layer.ndim == 2:  # asked for with each move of the brush
+        return None, None
     spare = viewer.dims.ndim - layer.ndim
     axes = {axis - spare for axis in viewer.dims.order[-2:]}
     if min(axes) < 0:  # a layer of fewer dimensions than the view shows

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.colormaps import AVAILABLE_COLORMAPS
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
+    QApplication,
     QButtonGroup,
     QCheckBox,
     QFormLayout,
@@ -22,10 +21,12 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.core.config import WEIGHT_PRESETS, WeightConfig
-from napari_unet.core.live_map import Figures, Gaps
+from napari_unet.core.live_map import Figures, Gaps, explain_merging
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import Fold, Form, tidy
 from napari_unet.widgets._live_layer import LiveLayer
+from napari_unet.widgets._status import StatusWords
+from napari_unet.widgets._weight_scale import WeightScale
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -52,7 +53,6 @@ _CLASS_WEIGHTS = [
 ]
 _SHOWN = ("w0", "sigma", "class_weights", "ridge")
 _HOVER_MS = 60
-_BAR = (120, 10)
 
 
 class WeightsDock(Dock):
@@ -65,11 +65,18 @@ class WeightsDock(Dock):
         self.live = LiveLayer(self.session, self.connections)
         self._settings = QWidget()
         self._build_rows()
-        self.figures, self.state, self.here = (_wrapped() for _ in range(3))
+        self.figures, self.merging, self.state, self.here = (_wrapped() for _ in range(4))
+        self.merging.hide()
         self.more = Form(WeightConfig)
         self.more.changed.connect(self._set_weights)
         self.add_settings(self._settings)
-        for widget in (self.figures, self.state, self.here, Fold("Advanced", self.more)):
+        for widget in (
+            self.figures,
+            self.merging,
+            self.state,
+            self.here,
+            Fold("Advanced", self.more),
+        ):
             self.body.addWidget(widget)
         self.body.addStretch(1)
         self._hover = QTimer()
@@ -77,6 +84,7 @@ class WeightsDock(Dock):
         self._hover.setInterval(_HOVER_MS)
         self._hover.timeout.connect(self._look)
         self.connections.add(self._hover.stop)
+        self._status = StatusWords(self.session, self.connections)
         self._connect()
 
     def choose(self, preset: str) -> None:
@@ -121,10 +129,10 @@ class WeightsDock(Dock):
         rows.insertRow(place + 1, self._suggestion)
         self.show_map = QCheckBox("show")
         self.show_map.toggled.connect(self._on_toggled)
-        self.bar = _ColorBar()
+        self.scale = WeightScale()
         shown = QHBoxLayout()
         shown.addWidget(self.show_map)
-        shown.addWidget(self.bar, 1)
+        shown.addWidget(self.scale, 1)
         rows.addRow("Map", shown)
 
     def _connect(self) -> None:
@@ -156,7 +164,10 @@ class WeightsDock(Dock):
 
     def _show_figures(self, figures: Figures) -> None:
         self.figures.setText(describe(figures))
-        self.bar.set_largest(figures.largest)
+        merging = explain_merging(figures.touching, self.session.weights.ridge)
+        self.merging.setText(f"⚠ {merging}")
+        self.merging.setVisible(bool(merging))
+        self.scale.show_figures(figures.largest, figures.histogram)
 
     def _show_gaps(self, gaps: Gaps | None) -> None:
         self._suggestion.setVisible(gaps is not None)
@@ -178,34 +189,11 @@ class WeightsDock(Dock):
             self._hover.start()
 
     def _look(self) -> None:
-        self.here.setText(self.live.look(np.asarray(self.session.viewer.cursor.position)))
-
-
-class _ColorBar(QWidget):
-    """What the colours of the map mean: 0 at the left, the largest weight at the right."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        colors = AVAILABLE_COLORMAPS["inferno"].map(np.linspace(0, 1, _BAR[0]))
-        pixels = np.ascontiguousarray((np.tile(colors, (_BAR[1], 1, 1)) * 255).astype(np.uint8))
-        image = QImage(pixels.data, *_BAR, 4 * _BAR[0], QImage.Format.Format_RGBA8888)
-        strip = QLabel()
-        strip.setPixmap(QPixmap.fromImage(image))
-        strip.setScaledContents(True)
-        strip.setFixedHeight(_BAR[1])
-        strip.setMinimumWidth(40)
-        self._largest = QLabel()
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QLabel("0"), 0, Qt.AlignmentFlag.AlignRight)
-        layout.addWidget(strip, 1)
-        layout.addWidget(self._largest)
-        self.setVisible(False)
-
-    def set_largest(self, weight: float) -> None:
-        """The weight at the right end."""
-        self._largest.setText(f"{weight:.3g}")
-        self.setVisible(True)
+        if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
+            return  # painting or panning
+        words = self.live.look(np.asarray(self.session.viewer.cursor.position))
+        self.here.setText(words)
+        self._status.add(words)
 
 
 def describe(figures: Figures) -> str:
@@ -215,7 +203,11 @@ def describe(figures: Figures) -> str:
     touch = {0: "no cells touch", 1: "1 cell touches"}.get(
         figures.touching, f"{figures.touching} cells touch"
     )
-    return f"max {figures.largest:.3g} · {above} % above 1 · {touch}"
+    words = f"max {figures.largest:.3g} · {above} % above 1 · {touch}"
+    if not figures.unsaid:
+        return words
+    unsaid = 100 * figures.unsaid
+    return f"{words} · {'< 1' if unsaid < 1 else f'{unsaid:.0f}'} % unlabelled"
 
 
 def _range(gaps: Gaps) -> str:

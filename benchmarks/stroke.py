@@ -1,0 +1,133 @@
+"""What the living weight map costs under the brush, at image sizes from 512² to 8192².
+
+    xvfb-run -a -s "-screen 0 1920x1200x24" python benchmarks/stroke.py [--sizes 512,2048]
+
+A stroke of 60 moves of the mouse in a real window, each painted and drawn before the next, with
+the map following and without it, in turns: the ratio of the times, and the longest that our own
+code held the GUI thread in one go during such a stroke (wall time, from the outermost frame of
+ours to its return, by a profile hook in strokes of their own).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+
+import napari
+import numpy as np
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from gui_thread import Stopwatch, spin, wait
+from napari_unet.core.samples import make_sample
+from napari_unet.widgets._session import session
+from napari_unet.widgets.all_docks import open_all
+
+MOVES = 60
+_TILE = 512
+
+
+def tile_cells(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same 512² of synthetic nuclei over and over, each cell with a number of its own."""
+    sample = make_sample("fluorescence", (_TILE, _TILE))
+    times = size // _TILE
+    labels = np.tile(sample.labels, (times, times))
+    tile = np.kron(np.arange(times**2).reshape(times, times), np.ones((_TILE, _TILE), np.int32))
+    labels = np.where(labels > 0, labels + tile * sample.labels.max(), 0).astype(np.int32)
+    return np.tile(sample.image[0], (times, times)), labels
+
+
+class Bench:
+    """A window with an image of `size`² pixels, painted cells and the panels."""
+
+    def __init__(self, size: int) -> None:
+        self.viewer = napari.Viewer()
+        self.viewer.window.resize(1600, 1000)
+        image, labels = tile_cells(size)
+        self.viewer.add_image(image, name="large")
+        self.panels = open_all(self.viewer)
+        self.known = session(self.viewer)
+        self.layer = self.known.add_annotation()
+        self.layer.data[...] = labels
+        self.layer.refresh()
+        self.live = self.panels.show_panel("Weight map").live
+        self.show(True)
+        wait(lambda: self.live._warm)
+        self.viewer.camera.zoom = 2
+        self.viewer.camera.center = (size / 2, size / 2)
+        self.layer.mode = "paint"
+        self.layer.brush_size = 20
+        self.layer.selected_label = int(labels.max()) + 1
+        spin(2)
+
+    def show(self, shown: bool) -> None:
+        """Have the map, or not."""
+        self.live.shown = shown
+        if shown:
+            wait(lambda: self.live._live is not None and not self.live._making.busy)
+        spin(1.5)
+
+    def stroke(self) -> float:
+        """Seconds for one stroke, drawn; undone after it."""
+        canvas = self.viewer.window._qt_viewer.canvas
+        middle = np.array([canvas.native.width(), canvas.native.height()]) // 2
+        turn = np.linspace(0, 2 * np.pi, MOVES)
+        places = middle + 150 * np.stack([np.cos(turn), np.sin(2 * turn)], axis=1)
+        points = [QPoint(int(x), int(y)) for x, y in places]
+        button, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        begin = time.perf_counter()
+        QTest.mousePress(canvas.native, button, keys, points[0])
+        for point in points:
+            QTest.mouseMove(canvas.native, point)
+            QApplication.processEvents()
+            canvas.native.repaint()
+        QTest.mouseRelease(canvas.native, button, keys, points[-1])
+        QApplication.processEvents()
+        taken = time.perf_counter() - begin
+        spin(1.0)  # the watch and its figures come to rest
+        self.layer.undo()
+        spin(1.5)
+        return taken
+
+    def slots(self, strokes: int) -> list[float]:
+        """Seconds of each entry into our code while strokes are painted."""
+        watch = Stopwatch()
+        sys.setprofile(watch)
+        for _ in range(strokes):
+            self.stroke()
+        sys.setprofile(None)
+        return sorted(seconds for times in watch.entries.values() for seconds in times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", default="512,1024,2048,4096,8192")
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    print("| image | a move without map | with map | ratio | our slots: p99 | longest |")
+    print("|---|---|---|---|---|---|")
+    for size in map(int, given.sizes.split(",")):
+        bench = Bench(size)
+        bench.stroke()
+        plain, living = [], []
+        for _ in range(given.rounds):
+            bench.show(False)
+            plain.append(bench.stroke())
+            bench.show(True)
+            living.append(bench.stroke())
+        entries = bench.slots(2)
+        bench.viewer.close()
+        without, following = (1e3 * statistics.median(x) / MOVES for x in (plain, living))
+        print(
+            f"| {size}² | {without:.1f} ms | {following:.1f} ms | {following / without:.2f} "
+            f"| {1e3 * statistics.quantiles(entries, n=100)[-1]:.1f} ms "
+            f"| {1e3 * entries[-1]:.1f} ms |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""A box of an image layer sent to the graphics card, where napari would send the whole image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+
+from napari_unet.core.types import Region
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+def upload_box(viewer: ViewerModel, layer: Image, box: Region) -> None:
+    """Show what changed inside `box` of a layer of float32 pixels.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        Its data has been changed in place.
+    box : (rows, columns) slices
+        Of the plane in view, in the order of the data.
+
+    A refresh sends all of the image, so that a stroke would cost the more the larger the image
+    is; napari's own brush sends boxes, and so does this, by the same way into the canvas. Where
+    that is not as expected (no window, transposed, 3-D, lazily sliced), it is a refresh.
+    """
+    texture = _find_texture(viewer, layer)
+    if texture is None:
+        layer.refresh(thumbnail=False, extent=False, highlight=False)
+        return
+    rows, columns = box
+    if rows.start < rows.stop and columns.start < columns.stop:
+        pixels = np.ascontiguousarray(layer._slice.image.raw[box])
+        texture.scale_and_set_data(pixels, offset=(rows.start, columns.start))
+    _node(viewer, layer).update()
+
+
+def _find_texture(viewer: ViewerModel, layer: Image) -> Any | None:
+    """The texture that shows the data of `layer` pixel by pixel, None where there is none."""
+    in_order = tuple(viewer.dims.order) == tuple(range(viewer.dims.ndim))
+    if viewer.dims.ndisplay != 2 or not in_order or not layer.loaded:
+        return None
+    shown = layer._slice.image.raw
+    if not np.shares_memory(shown, layer.data) or shown.dtype != np.float32:
+        return None
+    texture = getattr(_node(viewer, layer), "_texture", None)
+    if texture is None or tuple(texture.shape[:2]) != shown.shape:
+        return None
+    return texture
+
+
+def _node(viewer: ViewerModel, layer: Image) -> Any | None:
+    """What draws the layer in the window's canvas."""
+    window = getattr(viewer, "window", None)
+    if window is None:
+        return None
+    visual = window._qt_viewer.canvas.layer_to_visual.get(layer)
+    return None if visual is None else visual.node
