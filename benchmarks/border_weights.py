@@ -1,22 +1,45 @@
-"""Time of the border weight map, as ratios to one Euclidean distance transform of the same image.
+"""Time and memory of the border weight map, as ratios to one distance transform of the same image.
 
-    python benchmarks/border_weights.py [--sizes 1024,2048,4096] [--densities 30,200] [--volume]
+    python benchmarks/border_weights.py [--sizes 512,2048,8192] [--device cuda]
 
-Rounds are interleaved and medians given, so that a busy machine slows all alike. `exact` and
-`paper` are the functions to hand to other tools that time ``f(labels, w0, sigma)``.
+One thread unless a row says otherwise. Rounds are interleaved and medians given, so that a busy
+machine slows all alike; `edt.edt` is timed where it is installed. With `--device` the torch
+version is timed as well, beside a copy of as many bytes on that device. `exact` and `paper` are
+the functions to hand to other tools that time ``f(labels, w0, sigma)``.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
 from napari_unet.core.border_weights import border_term, border_weight_map, update, warm_up
 from napari_unet.core.config import WeightConfig
+
+try:
+    import edt
+except ImportError:
+    edt = None
+
+_MEMORY = """
+import resource, sys, numpy as np
+from napari_unet.core.border_weights import border_weight_map, warm_up
+labels = np.load(sys.argv[1])
+warm_up()
+border_weight_map(labels[:64, :64])
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before = peak()
+out = border_weight_map(labels, threads=int(sys.argv[2]))
+print(peak() - before - out.nbytes / 2**20)
+"""
 
 
 def exact(labels, w0=10.0, sigma=5.0):
@@ -48,35 +71,71 @@ def ellipses(shape: tuple[int, ...], count: int, radius: tuple[float, float], se
 
 
 def medians(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each run, taken in turns."""
+    """Median seconds of each run, taken in turns after one for each to warm up."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
+    for round_ in range(rounds + 1):
         for name, run in runs.items():
             start = time.perf_counter()
             run()
-            taken[name].append(time.perf_counter() - start)
+            if round_:
+                taken[name].append(time.perf_counter() - start)
     return {name: float(np.median(times)) for name, times in taken.items()}
 
 
-def report(title: str, labels: np.ndarray, rounds: int) -> None:
-    runs = {
+def report(title: str, labels: np.ndarray, rounds: int, device: str = "") -> None:
+    runs: dict[str, Callable[[], object]] = {
         "one scipy EDT": lambda: ndimage.distance_transform_edt(labels == 0),
         "exact": lambda: exact(labels),
         "paper": lambda: paper(labels),
+        "paper, 2 threads": lambda: border_weight_map(labels, threads=2),
     }
+    if edt is not None:
+        runs["one edt.edt"] = lambda: edt.edt(labels == 0)
+    if device:
+        runs.update(on_device(labels, device))
     times = medians(runs, rounds)
     print(title)
     for name, seconds in times.items():
-        ratio = seconds / times["one scipy EDT"]
+        ratios = f"{seconds / times['one scipy EDT']:7.3f} × scipy EDT"
+        if edt is not None:
+            ratios += f" {seconds / times['one edt.edt']:7.3f} × edt.edt"
         each = seconds / labels.size * 1e9
-        print(f"  {name:14s} {seconds * 1e3:9.1f} ms {each:7.1f} ns/px {ratio:7.3f} × scipy EDT")
+        print(f"  {name:18s} {seconds * 1e3:9.2f} ms {each:7.2f} ns/px {ratios}", flush=True)
+
+
+def on_device(labels: np.ndarray, device: str) -> dict[str, Callable[[], object]]:
+    """The torch version, and a copy of labels and map within the memory of the device."""
+    import torch
+
+    from napari_unet.core import border_weights_torch
+
+    there = torch.from_numpy(labels).to(device)[None]
+    twin = torch.empty_like(there)
+    wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+    return {
+        f"torch, {device}": lambda: (
+            border_weights_torch.border_term(there, WeightConfig()),
+            wait(),
+        ),
+        f"copy, {device}": lambda: (twin.copy_(there), wait()),
+    }
+
+
+def report_memory(size: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "labels.npy"
+        np.save(path, ellipses((size, size), 30 * size * size // 65536, (8, 16)))
+        for threads in (1, 2):
+            command = [sys.executable, "-c", _MEMORY, str(path), str(threads)]
+            extra = float(subprocess.check_output(command, text=True))
+            print(f"{size} × {size}, {threads} thread(s): {extra:.1f} MB beyond the output")
 
 
 def report_update(size: int, rounds: int) -> None:
-    """A dab of 40 px on a large image."""
+    """A dab of 40 px on a large image with 30 cells per 256 × 256."""
     labels = ellipses((size, size), 30 * size * size // 65536, (8, 16))
     config = WeightConfig()
-    term = border_term(labels, config)
+    term = border_term(labels, config, threads=2)
     rng = np.random.default_rng(0)
     taken = []
     for _ in range(rounds):
@@ -85,28 +144,31 @@ def report_update(size: int, rounds: int) -> None:
         labels[region] = 1 + labels.max()
         start = time.perf_counter()
         update(term, labels, region, config)
-        taken.append(time.perf_counter() - start)
-    print(f"update after a dab of 40 px on {size} × {size}: median {np.median(taken) * 1e3:.2f} ms")
+        taken.append(1e3 * (time.perf_counter() - start))
+    median, late = np.percentile(taken, (50, 95))
+    print(f"update after a dab of 40 px on {size}²: median {median:.2f} ms, p95 {late:.2f} ms")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", default="1024,2048")
-    parser.add_argument("--densities", default="30,200", help="cells per 256 × 256 pixels")
-    parser.add_argument("--volume", action="store_true", help="64 × 512 × 512 as well")
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
+    parser.add_argument("--sizes", default="512,1024,2048,4096,8192")
+    parser.add_argument("--densities", default="30,60,120,200", help="cells per 256², at 2048²")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--device", default="", help="time the torch version there, e.g. cuda")
+    given = parser.parse_args()
     warm_up()
-    for size in map(int, arguments.sizes.split(",")):
-        for density in map(int, arguments.densities.split(",")):
-            count = density * size * size // 65536
-            radius = (8, 16) if density <= 60 else (4, 8)
-            labels = ellipses((size, size), count, radius)
-            report(f"{size} × {size}, {count} cells", labels, arguments.rounds)
-    if arguments.volume:
-        labels = ellipses((64, 512, 512), 295, (6, 14))
-        report("64 × 512 × 512, 295 cells", labels, 2)
-    report_update(4096, 40)
+    for size in map(int, given.sizes.split(",")):
+        count = 30 * size * size // 65536
+        rounds = given.rounds if size <= 2048 else 3
+        labels = ellipses((size, size), count, (8, 16))
+        report(f"{size} × {size}, {count} cells", labels, rounds, given.device)
+    for density in map(int, given.densities.split(",")):
+        labels = ellipses((2048, 2048), density * 64, (4, 8))
+        report(f"2048 × 2048, {density} cells of 4–8 px per 256²", labels, given.rounds)
+    labels = ellipses((64, 512, 512), 295, (6, 14))
+    report("64 × 512 × 512, 295 cells", labels, 3)
+    report_memory(2048)
+    report_update(4096, 200)
 
 
 if __name__ == "__main__":

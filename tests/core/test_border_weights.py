@@ -272,6 +272,19 @@ def test_update_is_bitwise_equal_to_anew(large, config):
         )
 
 
+@given(st.data(), boxes(3, 12), configs, st.sampled_from([None, (2.5, 0.5, 1.3)]))
+@quick
+def test_update_of_a_volume(data, labels, config, spacing):
+    term = border_term(labels, config, spacing)
+    region = []
+    for size in labels.shape:
+        start = data.draw(st.integers(0, size - 1))
+        region.append(slice(start, data.draw(st.integers(start + 1, size))))
+    labels[tuple(region)] = data.draw(st.integers(-1, 6))
+    update(term, labels, region, config, spacing)
+    np.testing.assert_array_equal(term, border_term(labels, config, spacing))
+
+
 def test_update_leaves_the_rest_alone(large):
     term = np.full(large.shape, np.float32(-5))
     box = update(term, large, (slice(100, 110), slice(200, 210)), WeightConfig())

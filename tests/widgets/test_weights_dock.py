@@ -184,8 +184,12 @@ def test_a_large_change_takes_a_thread(model, add_cells, open_dock, made, monkey
     qtbot.waitUntil(lambda: is_exact(model) and dock.live._warm)
     monkeypatch.setattr(_live_layer, "AT_ONCE", 100)
     monkeypatch.setattr(LiveMap, "paint", None)
+    said: list[str] = []
+    dock.live.said.connect(said.append)
     labels.fill((40, 40), 5)
     qtbot.waitUntil(lambda: len(made) == 2 and is_exact(model))
+    assert said[0] == "Stale: much was painted at once. A new map is on its way …"
+    assert said[-1] == "Follows the brush."
 
 
 def test_presets_and_own_values(model, add_cells, open_dock, qtbot):

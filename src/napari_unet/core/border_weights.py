@@ -22,7 +22,6 @@ from napari_unet.core import _label_tiles, _nearest, _weighing
 from napari_unet.core._label_tiles import Box, Labels, Ridge, Steps
 from napari_unet.core.config import ClassWeights, WeightConfig
 from napari_unet.core.errors import InputError
-from napari_unet.core.types import Region
 
 SMALLEST = 4e-8
 """An exponential term below this is 0: less than half a float32 step of the weights it adds to."""
@@ -129,45 +128,50 @@ def border_term(
     return out.reshape(shape)
 
 
-def update(term: Floats, labels: ArrayLike, region: Region, config: WeightConfig) -> Region:
+def update(
+    term: Floats,
+    labels: ArrayLike,
+    region: Sequence[slice],
+    config: WeightConfig,
+    spacing: Sequence[float] | None = None,
+) -> tuple[slice, ...]:
     """Bring `term` up to date after the labels changed inside `region`.
 
     Parameters
     ----------
-    term : (H, W) float32 array
+    term : (H, W) or (D, H, W) float32 array
         What `border_term` gave before the change; changed in place, afterwards bitwise equal to
-        ``border_term(labels, config)``.
-    labels : (H, W) array of any integer dtype
+        ``border_term(labels, config, spacing)``.
+    labels : array of any integer dtype and the shape of `term`
         The labels now.
-    region : (rows, columns) slices
+    region : sequence of slice, one an axis
         The box that changed.
-    config : WeightConfig
+    config, spacing
         The same as before the change.
 
     Returns
     -------
-    (rows, columns) slices
+    tuple of slice
         The box that was computed anew: `region` and all that it reaches, inside the image.
     """
     volume, shape = _volume(labels)
-    if len(shape) != 2 or term.shape != shape or term.dtype != np.float32:
+    if term.shape != shape or term.dtype != np.float32:
         raise InputError(
             f"The weight map to update is {term.dtype} of shape {term.shape}; "
-            f"it must be float32 of the shape {shape} of the labels, in two dimensions."
+            f"it must be float32 of the shape {shape} of the labels."
         )
-    rule = _rule(config)
-    halo = max(math.ceil(rule.reach), 1)
+    rule, steps = _rule(config), _spacing(spacing, len(shape))
     grown = []
-    for part, size in zip(region, shape, strict=True):
+    for part, size, step in zip(region, shape, steps[-len(shape) :], strict=True):
         start, stop, _ = part.indices(size)
-        # An empty region changes nothing, however far its edges would reach.
-        grown.append(slice(max(start - halo, 0), min(stop + halo, size)) if stop > start else None)
-    if grown[0] is None or grown[1] is None:
-        return slice(0, 0), slice(0, 0)
-    rows, columns = grown[0], grown[1]
-    box = (slice(0, 1), rows, columns)
-    _fill(term[np.newaxis], volume, box, rule, (1.0, 1.0, 1.0), config.ridge, None, 1)
-    return rows, columns
+        if stop <= start:  # an empty region changes nothing, however far its edges would reach
+            return (slice(0, 0),) * len(shape)
+        halo = max(math.ceil(rule.reach / step), 1)
+        grown.append(slice(max(start - halo, 0), min(stop + halo, size)))
+    depth, rows, columns = (slice(0, 1), *grown)[-3:]
+    out = term if term.ndim == 3 else term[np.newaxis]
+    _fill(out, volume, (depth, rows, columns), rule, steps, config.ridge, None, 1)
+    return tuple(grown)
 
 
 def cut_ridge(labels: ArrayLike, ridge: Ridge = True) -> NDArray[np.bool_]:

@@ -130,7 +130,7 @@ class LiveMap:
         (rows, columns) slices
             The box of `shown` that was computed anew.
         """
-        grown = update(self._term, labels, region, self.config)
+        rows, columns = update(self._term, labels, region, self.config)
         # a pixel's neighbours decide whether it is ridge
         box = _grow(region, 1, labels.shape)
         around = _grow(box, 1, labels.shape)
@@ -139,7 +139,7 @@ class LiveMap:
         present = {label: classes[label] for label in np.unique(crop).tolist() if label in classes}
         index = class_index(crop, present, self.config)[inside]
         self._recount(box, index, self._supervise(crop[inside], box))
-        changed = _join(grown, box)
+        changed = _join((rows, columns), box)
         self.shown[changed] = self._compose(changed)
         return changed
 
