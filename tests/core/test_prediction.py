@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model
@@ -15,6 +16,11 @@ from napari_unet.core.prediction import predict
 
 SAME = UNetConfig(base=4, depth=3, classes=2)
 VALID = UNetConfig(base=4, depth=3, padding="valid", normalization="none")
+COARSE = UNetConfig(base=4, depth=2, zoom=1 / 3)
+FINE = UNetConfig(base=4, depth=2, zoom=2.0)
+PLANS = pytest.mark.parametrize(
+    "plan", [SAME, VALID, COARSE, FINE], ids=["same", "valid", "coarse", "fine"]
+)
 
 
 def untrained(plan: UNetConfig) -> Model:
@@ -40,8 +46,17 @@ def forward(model, image):
         if model.segmenter.config.padding == "valid":
             logits = model.segmenter.net(image[..., 2:-2, 2:-2])[..., 2:-2, 2:-2]
         else:
-            logits = model.segmenter.net(image)[..., context:-context, context:-context]
+            zoom = model.segmenter.config.zoom
+            logits = resized(model.segmenter.net(resized(image, zoom)), 1 / zoom)
+            logits = logits[..., context:-context, context:-context]
     return torch.softmax(logits, 1)[0, 1:, :height, :width].numpy()
+
+
+def resized(maps, factor):
+    if factor == 1:
+        return maps
+    mode = "area" if factor < 1 else "bilinear"
+    return functional.interpolate(maps, scale_factor=factor, mode=mode)
 
 
 def mirrored(length, before, after):
@@ -53,7 +68,7 @@ def probabilities(model, image, tile, region=None):
     return exhaust(predict(model, image, config, region=region)).probabilities
 
 
-@pytest.mark.parametrize("plan", [SAME, VALID], ids=["same", "valid"])
+@PLANS
 @pytest.mark.parametrize("shape", [(100, 131), (64, 64), (33, 200), (7, 5)])
 def test_tiled_equals_whole_in_the_interior_and_at_the_border(plan, shape):
     model = untrained(plan)
@@ -65,7 +80,7 @@ def test_tiled_equals_whole_in_the_interior_and_at_the_border(plan, shape):
         np.testing.assert_allclose(probabilities(model, image, tile), whole, atol=1e-4)
 
 
-@pytest.mark.parametrize("plan", [SAME, VALID], ids=["same", "valid"])
+@PLANS
 def test_a_region_equals_its_cut_of_the_whole(plan):
     model = untrained(plan)
     image = np.random.default_rng(1).random((1, 120, 90))

@@ -23,7 +23,6 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.models.base import Segmenter
 from napari_unet.core.prediction import autocast, place
 from napari_unet.core.starting import cell_diameters, check_output, start_model
-from napari_unet.core.tiling import round_to_stride
 from napari_unet.core.types import Judging, Prepared, Sample, Stepped, TrainEvent, Validated, Warned
 from napari_unet.core.validation import Validator
 
@@ -136,7 +135,7 @@ class _Run:
         self.validator = Validator(judge, segmenter, config, where)
         self.optimizer = _make_optimizer(segmenter, config)
         self.average = copy.deepcopy(segmenter.net)
-        self.tile = round_to_stride(config.tile, segmenter.stride)
+        self.tile = segmenter.training_tile(config.tile)
         self.best: Model | None = None
         self.steps = 0
         self.loss = torch.zeros(())

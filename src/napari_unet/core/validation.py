@@ -19,7 +19,6 @@ from napari_unet.core.metrics import evaluate
 from napari_unet.core.models.base import Segmenter, Stitcher
 from napari_unet.core.normalize import normalize
 from napari_unet.core.prediction import autocast, stitch_tiles
-from napari_unet.core.tiling import round_to_stride
 from napari_unet.core.types import Judging, Region, Sample
 
 Labels: TypeAlias = NDArray[np.int32]
@@ -49,7 +48,7 @@ class Validator:
                 chosen, segmenter, config.weights, config.normalize, where.device, config.seed
             )
             self._batches = [
-                sampler.draw(1, round_to_stride(config.tile, segmenter.stride), _STILL)
+                sampler.draw(1, segmenter.training_tile(config.tile), _STILL)
                 for _ in range(_LOSS_TILES)
             ]
 

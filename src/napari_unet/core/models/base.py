@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unet.core.config import InstanceConfig, WeightConfig
-from napari_unet.core.tiling import Tile
+from napari_unet.core.tiling import Tile, round_to_stride
 from napari_unet.core.types import Prediction, Region, Sample
 
 
@@ -76,6 +76,8 @@ class Segmenter(ABC):
         Pixels around a tile that its prediction depends on.
     train_margin : int
         Pixels that the network eats on each side of a training tile.
+    pixel : float
+        Pixels of the image to one of the network, which sees cells of any size at one size.
     """
 
     name: ClassVar[str]
@@ -86,6 +88,11 @@ class Segmenter(ABC):
     stride: int
     tile_context: int
     train_margin: int
+    pixel: float = 1.0
+
+    def training_tile(self, edge: int) -> int:
+        """Edge in pixels of the image of a tile that has about `edge` for the network."""
+        return round_to_stride(round(edge * self.pixel), self.stride)
 
     @classmethod
     @abstractmethod

@@ -29,6 +29,8 @@ from napari_unet.core.models.base import Batch, Segmenter, Stitcher, Target
 from napari_unet.core.tiling import Tile
 from napari_unet.core.types import Prediction, Region, Sample
 
+ZOOMS = (0.25, 1 / 3, 0.5, 1.0, 2.0)
+
 
 @dataclass(frozen=True)
 class UNetConfig:
@@ -54,6 +56,12 @@ class UNetConfig:
     )
     dropout: float = option(
         0.0, label="Dropout", why="0.5 at the end of the contracting path is the paper's"
+    )
+    zoom: float = option(
+        1.0,
+        label="Zoom",
+        why="pixels of the network to one of the image: cells of any size look alike to it",
+        choices=ZOOMS,
     )
 
 
@@ -124,6 +132,15 @@ def _initialize(layer: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
+def _resize(maps: Tensor, factor: float) -> Tensor:
+    """Average over blocks of pixels, or interpolate between them."""
+    if factor == 1:
+        return maps
+    if factor < 1:
+        return functional.avg_pool2d(maps, round(1 / factor))
+    return functional.interpolate(maps, scale_factor=round(factor), mode="bilinear")
+
+
 def _crop(skip: Tensor, like: Tensor) -> Tensor:
     rows = (skip.shape[-2] - like.shape[-2]) // 2
     columns = (skip.shape[-1] - like.shape[-1]) // 2
@@ -141,8 +158,10 @@ class UNetSegmenter(Segmenter):
     def __init__(self, config: UNetConfig) -> None:
         self.config = config
         self.net = UNet(config)
-        self.stride = 2**config.depth
-        # the paper's border is 6·2^depth − 4 px; two more keep the tiles' origins aligned
+        self.pixel = 1 / config.zoom
+        self.stride = round(2**config.depth * self.pixel)
+        # the paper's border is 6·2^depth − 4 px; two more keep the tiles' origins aligned, and
+        # make room for the interpolation back from another zoom
         self.tile_context = 6 * self.stride
         self._trim = 2 if config.padding == "valid" else 0
         self.train_margin = self.tile_context if config.padding == "valid" else 0
@@ -192,7 +211,7 @@ class UNetSegmenter(Segmenter):
         trim = self._trim
         if trim:
             image = image[..., trim:-trim, trim:-trim]
-        logits: Tensor = self.net(image)
+        logits = _resize(self.net(_resize(image, self.config.zoom)), 1 / self.config.zoom)
         extra = margin if not trim else 2
         return logits[..., extra:-extra, extra:-extra] if extra else logits
 
