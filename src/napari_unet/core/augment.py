@@ -65,7 +65,9 @@ def resample(maps: Tensor, grid: Tensor, mode: str) -> Tensor:
 
 
 def change_grey_values(image: Tensor, config: AugmentConfig, random: torch.Generator) -> Tensor:
-    """Random gain, offset and gamma of each channel, and noise, of a (C, h, w) tile."""
+    """Random gain, offset and gamma of each channel, blur, and noise, of a (C, h, w) tile."""
+    if config.blur:
+        image = _blur(image, config.blur * (2 * float(torch.rand(1, generator=random)) - 1))
     draws = torch.randn(3, len(image), 1, 1, generator=random) * config.intensity
     strength = float(torch.rand(1, generator=random)) * config.noise
     noise = torch.randn(image.shape, generator=random) * strength
@@ -75,3 +77,17 @@ def change_grey_values(image: Tensor, config: AugmentConfig, random: torch.Gener
         image = torch.where(image > 0, positive ** torch.exp(gamma), image)
     changed: Tensor = image * torch.exp(gain) + 0.3 * offset + noise.to(image.device)
     return changed
+
+
+def _blur(image: Tensor, sd: float) -> Tensor:
+    """A Gaussian blur of a (C, h, w) tile; none where `sd` is not above 0."""
+    if sd <= 0:
+        return image
+    reach = math.ceil(3 * sd)
+    offsets = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
+    kernel = torch.exp(-0.5 * (offsets / sd).square())
+    kernel /= kernel.sum()
+    padded = functional.pad(image[:, None], (reach,) * 4, mode="replicate")
+    rows = functional.conv2d(padded, kernel[None, None, :, None])
+    blurred: Tensor = functional.conv2d(rows, kernel[None, None, None, :])
+    return blurred[:, 0]

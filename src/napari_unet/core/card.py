@@ -35,6 +35,10 @@ class ModelCard:
         How images go in and cells come out.
     training : dict
         Provenance: images, steps, seconds, seed, device, start_from, versions, config.
+    diameter : float
+        Median diameter of the cells it learned from, in pixels of the network; 0 where unknown.
+    any_channels : bool
+        Whether it takes images of any number of channels, see `Segmenter.fit`.
     scores : dict
         On the held-out part: step, loss, iou, f1, ap50, mean_ap; empty where nothing was held out.
     """
@@ -47,6 +51,8 @@ class ModelCard:
     instances: InstanceConfig = InstanceConfig()
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
+    diameter: float = 0.0
+    any_channels: bool = False
 
     def to_header(self) -> dict[str, str]:
         """As safetensors keeps it: text to text."""

@@ -15,6 +15,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_atomically
 from napari_unet.core.models import find_model
 from napari_unet.core.models.base import Segmenter
+from napari_unet.core.start_models import find_model_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ def load_model(path: Path | str, device: str = "auto") -> Model:
 
     Parameters
     ----------
-    path : path
+    path : path, or the name of a start model
     device : {"auto", "cpu", "cuda", "mps"}
 
     Raises
@@ -57,6 +58,7 @@ def load_model(path: Path | str, device: str = "auto") -> Model:
     InputError
         If the file is missing, damaged or not a model of ours.
     """
+    path = find_model_file(path)
     card = read_card(path)
     family = find_model(card.architecture)
     try:

@@ -128,6 +128,9 @@ class AugmentConfig:
     noise: float = option(
         0.03, label="Noise", why="largest sd of added noise, white = 1", limits=(0.0, 0.5)
     )
+    blur: float = option(
+        0.0, label="Blur", unit="px", why="largest sd of a blur, half of the tiles", limits=(0, 10)
+    )
 
 
 @dataclass(frozen=True)

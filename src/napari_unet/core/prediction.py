@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.device import DeviceReport, resolve_device
@@ -64,12 +63,12 @@ def predict(
     config = config or PredictConfig()
     if image.ndim != 3:
         raise InputError(f"{name} has {image.ndim} axes: give (channels, rows, columns).")
-    check_channels(model.card, len(image), name)
+    segmenter = fit_channels(model, len(image), name)
     where = resolve_device(config.device, config.precision)
     ready = normalize(image, model.card.normalize, name)
     region = _clip(region, (image.shape[1], image.shape[2]), name)
-    place(model.segmenter.net, where).eval()
-    stitcher = yield from stitch_tiles(model.segmenter, ready, where, config.tile, region, out)
+    place(segmenter.net, where).eval()
+    stitcher = yield from stitch_tiles(segmenter, ready, where, config.tile, region, out)
     return stitcher.result(config.instances or model.card.instances)
 
 
@@ -84,10 +83,13 @@ def _clip(region: Region | None, shape: tuple[int, int], name: str) -> Region:
     return slice(top, bottom), slice(left, right)
 
 
-def check_channels(card: ModelCard, channels: int, name: str = "image") -> None:
-    """Raise an `InputError` where an image of so many channels does not fit the model."""
+def fit_channels(model: Model, channels: int, name: str = "image") -> Segmenter:
+    """The model's segmenter for images of so many channels, or an `InputError`."""
+    card, segmenter = model.card, model.segmenter
     if channels == card.channels:
-        return
+        return segmenter
+    if card.any_channels:
+        return segmenter.fit(channels, len(card.classes), 1 / segmenter.pixel)
     kind = {1: "grey (1 channel)", 3: "of 3 channels, such as RGB"}
     raise InputError(
         f"{name} is {kind.get(channels, f'of {channels} channels')}, but the model was trained on "

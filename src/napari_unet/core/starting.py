@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 
 import napari_unet
 from napari_unet.core.card import ModelCard
-from napari_unet.core.checkpoint import load_model
+from napari_unet.core.checkpoint import Model, load_model
 from napari_unet.core.config import TRAIN_PRESETS, TrainConfig, to_dict
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_atomically
 from napari_unet.core.models import find_model
 from napari_unet.core.models.base import Segmenter
-from napari_unet.core.prediction import check_channels
+from napari_unet.core.prediction import fit_channels
 from napari_unet.core.types import Sample
+
+_ALIKE = 1.8
+"""Cells up to so many times as large or as small as those of the start model need no zoom."""
 
 
 def start_model(
@@ -40,6 +43,7 @@ def start_model(
     InputError
         If the images or classes do not fit the start model, or architecture or preset is unknown.
     """
+    _check_alike(samples)
     channels = len(samples[0].image)
     classes = max(1, len(class_names), *(max(s.classes.values(), default=1) for s in samples))
     training = {
@@ -50,22 +54,16 @@ def start_model(
     }
     if start_from is not None:
         model = load_model(start_from, config.device)
-        if classes > len(model.card.classes):
-            raise InputError(
-                f"The annotation has {classes} classes, but the start model knows "
-                f"{len(model.card.classes)}: start from another model or from scratch."
-            )
-        card = dataclasses.replace(
-            model.card, instances=config.instances, training=training, scores={}
-        )
-        _check_images(card, samples)
-        return card, model.segmenter
+        names = _names(class_names or model.card.classes, classes)
+        card, segmenter = _go_on(model, samples, names)
+        card = dataclasses.replace(card, instances=config.instances, training=training, scores={})
+        return card, segmenter
     if preset not in TRAIN_PRESETS:
         raise InputError(f"There is no preset {preset!r}: choose {' or '.join(TRAIN_PRESETS)}.")
     family = find_model(architecture)
     plan = family.configure(preset, channels, classes, cell_diameters(samples))
-    names = tuple(class_names) or ("cell",)
-    names += tuple(f"class {k}" for k in range(len(names) + 1, classes + 1))
+    names = _names(class_names, classes)
+    segmenter = family(plan)
     card = ModelCard(
         architecture=architecture,
         config=to_dict(plan),
@@ -74,14 +72,50 @@ def start_model(
         normalize=config.normalize,
         instances=config.instances,
         training=training,
+        diameter=_median_diameter(samples) / segmenter.pixel,
     )
-    _check_images(card, samples)
-    return card, family(plan)
+    return card, segmenter
 
 
-def _check_images(card: ModelCard, samples: Sequence[Sample]) -> None:
+def _names(given: Sequence[str], classes: int) -> tuple[str, ...]:
+    names = tuple(given) or ("cell",)
+    return names + tuple(f"class {k}" for k in range(len(names) + 1, classes + 1))
+
+
+def _go_on(
+    model: Model, samples: Sequence[Sample], names: tuple[str, ...]
+) -> tuple[ModelCard, Segmenter]:
+    """The given network, fitted to the channels, classes and sizes of the painted cells."""
+    channels, classes = len(samples[0].image), max(len(names), len(model.card.classes))
+    segmenter = fit_channels(model, channels, samples[0].name)
+    zoom, known = 1 / segmenter.pixel, model.card.diameter
+    seen = _median_diameter(samples) * zoom
+    if known and seen and not known / _ALIKE < seen < known * _ALIKE:
+        zoom *= known / seen
+    segmenter = segmenter.fit(channels, classes, zoom)
+    card = dataclasses.replace(
+        model.card,
+        config=to_dict(segmenter.config),
+        channels=channels,
+        any_channels=False,
+        classes=names + model.card.classes[len(names) :],
+    )
+    return card, segmenter
+
+
+def _median_diameter(samples: Sequence[Sample]) -> float:
+    diameters = cell_diameters(samples)
+    return float(np.median(diameters)) if len(diameters) else 0.0
+
+
+def _check_alike(samples: Sequence[Sample]) -> None:
+    channels = len(samples[0].image)
     for sample in samples:
-        check_channels(card, len(sample.image), sample.name)
+        if len(sample.image) != channels:
+            raise InputError(
+                f"{sample.name} has {len(sample.image)} channels and {samples[0].name} has "
+                f"{channels}: train on images of one kind."
+            )
 
 
 def check_output(output: Path | str | None) -> None:

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.core.card import read_card
 from napari_unet.core.errors import InputError
+from napari_unet.core.start_models import start_model_files
 from napari_unet.widgets._form import guard_wheel
 from napari_unet.widgets._model_files import SUFFIX, list_models, models_folder
 
@@ -26,7 +27,8 @@ _PADDING = 6  # pixels that style sheets take from the text and do not tell
 
 
 class ModelChoice(QComboBox):
-    """The models of the folder, newest first, files that were browsed to, and “browse…”.
+    """The models of the folder, newest first, files that were browsed to, those that come with
+    the package, and “browse…”.
 
     Parameters
     ----------
@@ -60,13 +62,15 @@ class ModelChoice(QComboBox):
     def set_path(self, path: Path | None) -> None:
         """Choose a file, without a `chosen`."""
         self._path = path
-        if path is not None and path.parent != models_folder() and path not in self._elsewhere:
+        listed = (*self._elsewhere, *start_model_files())
+        if path is not None and path.parent != models_folder() and path not in listed:
             self._elsewhere.append(path)
         self.refresh()
 
     def refresh(self) -> None:
         """Look at the folder again; a choice whose file is gone falls back to the first one."""
-        known = [*list_models(), *(path for path in self._elsewhere if path.exists())]
+        others = (*self._elsewhere, *start_model_files())
+        known = [*list_models(), *(path for path in others if path.exists())]
         self.clear()
         if self._optional or not known:
             self.addItem(self._nothing, None)

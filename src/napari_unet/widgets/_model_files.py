@@ -74,7 +74,7 @@ def describe(card: ModelCard) -> list[tuple[str, str]]:
     """What a model's card says, as rows of (what, value) for the person."""
     rows = [
         ("Architecture", ARCHITECTURES.get(card.architecture, card.architecture)),
-        ("Images", f"{card.channels} channel{'s' if card.channels != 1 else ''}"),
+        ("Images", "any channels" if card.any_channels else _channels(card.channels)),
         ("Classes", ", ".join(card.classes)),
     ]
     training = card.training
@@ -92,7 +92,7 @@ def describe(card: ModelCard) -> list[tuple[str, str]]:
 
 def check_channels(card: ModelCard, channels: int, model: str, image: str) -> None:
     """Raise an `InputError` where an image of so many channels does not fit the model."""
-    if card.channels != channels:
+    if card.channels != channels and not card.any_channels:
         raise InputError(
             f"“{model}” was trained on images of {_channels(card.channels)}, “{image}” has "
             f"{_channels(channels)}: choose another model or another image."

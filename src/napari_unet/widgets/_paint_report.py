@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,13 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_unet.core.annotation import Finding, Summary, check_labels, findings, summarize
+from napari_unet.core.annotation import (
+    Finding,
+    Summary,
+    check_labels,
+    look_through,
+    summarize,
+)
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Region
 from napari_unet.widgets import _tools
@@ -24,6 +32,7 @@ SHOWN = 3
 
 _COUNT_MS = 150
 _LOOK_MS = 1200
+_BREATH = 2e-4  # s
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
@@ -53,6 +62,7 @@ class PaintReport(QWidget):
         super().__init__(parent)
         self._session = session
         self._found: list[Finding] = []
+        self._refreshed = 0
         self._counting, self._looking = Latest(self), Latest(self)
         self.figures = _wrapped()
         self.slips = _wrapped()
@@ -79,6 +89,7 @@ class PaintReport(QWidget):
 
     def refresh(self, region: Region | None = None) -> None:
         """Count again as soon as the hand rests."""
+        self._refreshed += 1
         self._count_soon.start()
         self._look_soon.start()
 
@@ -117,13 +128,22 @@ class PaintReport(QWidget):
     def _look(self) -> None:
         read = self._reader()
         if read is not None:
-            self._looking.run(_look, read, on_done=self._show_slips, on_error=lambda _: None)
+            refreshed = self._refreshed
+            self._looking.run(
+                _look,
+                read,
+                lambda: refreshed != self._refreshed,
+                on_done=self._show_slips,
+                on_error=lambda _: None,
+            )
 
     def _show_figures(self, summary: Summary) -> None:
         if self._session.image is not None:
             self.figures.setText(describe(summary, _tools.count_regions(self._session)))
 
-    def _show_slips(self, found: list[Finding]) -> None:
+    def _show_slips(self, found: list[Finding] | None) -> None:
+        if found is None:
+            return
         self._found = found
         for number, row in enumerate(self._rows):
             row.line.setVisible(number < len(found))
@@ -175,8 +195,16 @@ def _summarize(read: Reader, complete: NDArray[np.bool_] | None) -> Summary:
     return summarize(check_labels(read()), complete)
 
 
-def _look(read: Reader) -> list[Finding]:
-    return findings(check_labels(read()))
+def _look(read: Reader, is_stale: Callable[[], bool]) -> list[Finding] | None:
+    """The findings; None where the person paints again, which has another look follow."""
+    found: list[Finding] = []
+    for of_cell in look_through(check_labels(read())):
+        if is_stale():
+            return None
+        found += of_cell
+        # Python's lock changes hands every 5 ms only, unless one lets go of it: the brush waits
+        sleep(_BREATH)
+    return found
 
 
 def _wrapped() -> QLabel:

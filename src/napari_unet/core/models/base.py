@@ -114,6 +114,21 @@ class Segmenter(ABC):
     def __init__(self, config: Any) -> None: ...
 
     @abstractmethod
+    def fit(self, channels: int, classes: int, zoom: float) -> Segmenter:
+        """The same network for other images: the weights are shared or derived, not trained.
+
+        Parameters
+        ----------
+        channels : int
+            Where they are others than it was trained on, it sees their mean in each of its own;
+            one channel stands for all of them.
+        classes : int
+            K of the cells, not fewer than it knows: each further one looks like the last.
+        zoom : float
+            Pixels of the network to one of the image; the nearest that the family has is taken.
+        """
+
+    @abstractmethod
     def targets(self, samples: Sequence[Sample], weights: WeightConfig) -> list[Target]:
         """Turn annotations into targets; class weights are balanced over all samples."""
 

@@ -10,6 +10,7 @@ same) and is narrower.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -179,6 +180,27 @@ class UNetSegmenter(Segmenter):
         large = float(np.percentile(diameters, 90)) if len(diameters) else 30.0
         depth = int(np.clip(math.ceil(math.log2(max(large, 1.0) * 4 / 12)), 3, 4))
         return UNetConfig(channels=channels, classes=classes, depth=depth)
+
+    def fit(self, channels: int, classes: int, zoom: float) -> UNetSegmenter:
+        nearest = min(ZOOMS, key=lambda each: abs(math.log(each / zoom)))
+        config = dataclasses.replace(self.config, channels=channels, classes=classes, zoom=nearest)
+        if config == self.config:
+            return self
+        weights = dict(self.net.state_dict())
+        more = classes - self.config.classes
+        if more:
+            for name in ("classify.weight", "classify.bias"):
+                last = weights[name][-1:]
+                weights[name] = torch.cat([weights[name][:-1], last.repeat_interleave(1 + more, 0)])
+            # together they are as probable as the one was
+            weights["classify.bias"][-1 - more :] -= math.log(1 + more)
+        if channels != self.config.channels:
+            whole = weights["down.0.0.weight"].sum(1, keepdim=True)
+            weights["down.0.0.weight"] = whole.expand(-1, channels, -1, -1) / channels
+        fitted = UNetSegmenter(config)
+        fitted.net.load_state_dict(weights)
+        fitted.net.train(self.net.training)
+        return fitted
 
     def targets(self, samples: Sequence[Sample], weights: WeightConfig) -> list[Target]:
         known = [supervision(sample.labels, sample.complete) for sample in samples]

@@ -1,0 +1,80 @@
+"""Train the start model "nuclei" that comes with the package.
+
+    python scripts/train_start_model.py DATA -o nuclei.safetensors [--minutes 40] [--seed 0]
+
+DATA holds the openly licensed sets named below, each with `train/images` and `train/labels` of
+the same stems; nothing of their `val` is read. Grey images become three equal channels, so that
+one network takes any number of them. Small sets are repeated, so that each look is seen often.
+The weights are kept as float16; the card tells data, seed and scores on what was held out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_unet.core.checkpoint import Model, load_model, save_model
+from napari_unet.core.config import AugmentConfig, TrainConfig
+from napari_unet.core.events import exhaust
+from napari_unet.core.files import expand, pair_by_stem, read_image, read_labels
+from napari_unet.core.training import train
+from napari_unet.core.types import Sample, Stepped, Validated
+
+SETS = {"dsb2018_fluo": 1, "bbbc039": 2, "bitdepth_tissue16": 2, "dsb2018_histology": 4}
+"""Name and how often each image is taken. CC0, CC0, Apache-2.0, CC0."""
+AUGMENT = AugmentConfig(scale=1.6, intensity=0.35, noise=0.06, blur=1.5)
+
+
+def read_set(folder: Path) -> list[Sample]:
+    """All training images of a set, in three channels."""
+    images, labels = expand(folder / "images"), expand(folder / "labels", "labels")
+    samples = []
+    for image, truth in pair_by_stem(images, labels):
+        pixels = read_image(image)
+        if len(pixels) == 1:
+            pixels = np.repeat(pixels, 3, axis=0)
+        samples.append(Sample(pixels, read_labels(truth), name=str(image)))
+    return samples
+
+
+def split(samples: list[Sample], fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Hold some images of a set out."""
+    order = np.random.default_rng(seed).permutation(len(samples))
+    count = round(fraction * len(samples))
+    return [samples[i] for i in order[count:]], [samples[i] for i in order[:count]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    fit: list[Sample] = []
+    judge: list[Sample] = []
+    for name, times in SETS.items():
+        kept, held_out = split(read_set(given.data / name / "train"), 0.1, given.seed)
+        fit += times * kept
+        judge += held_out
+    config = TrainConfig(minutes=given.minutes, seed=given.seed, augment=AUGMENT, validations=24)
+    model = exhaust(train(fit, config, validation=judge, output=given.output), say)
+    training = {**model.card.training, "data": list(SETS), "images": len(fit)}
+    card = dataclasses.replace(model.card, any_channels=True, training=training)
+    model.segmenter.net.half()
+    save_model(Model(model.segmenter, card), given.output)
+    print(load_model(given.output).card.scores, torch.__version__)
+
+
+def say(event: object) -> None:
+    if isinstance(event, Validated) or (isinstance(event, Stepped) and event.step % 100 == 0):
+        print(event, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""The models that come with the package, by name. Needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+START_MODELS: dict[str, str] = {}
+"""Name and what it finds."""
+
+_FOLDER = Path(__file__).parents[1] / "start_models"
+
+
+def find_model_file(model: Path | str) -> Path:
+    """The file that is meant: that of a start model by its name, else the path itself.
+
+    A file of the same name in the working folder has to be called `./nuclei`.
+    """
+    if str(model) in START_MODELS:
+        return _FOLDER / f"{model}.safetensors"
+    return Path(model)
+
+
+def start_model_files() -> list[Path]:
+    """The files of all start models."""
+    return [find_model_file(name) for name in START_MODELS]

@@ -1,0 +1,99 @@
+"""What a network becomes for other channels, classes and sizes, and the models in the package."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.core.card import ModelCard, read_card
+from napari_unet.core.checkpoint import Model, load_model, save_model
+from napari_unet.core.config import PredictConfig, TrainConfig, to_dict
+from napari_unet.core.errors import InputError
+from napari_unet.core.events import exhaust
+from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
+from napari_unet.core.prediction import predict
+from napari_unet.core.start_models import START_MODELS, find_model_file
+from napari_unet.core.starting import start_model
+from napari_unet.core.types import Sample
+
+PLAN = UNetConfig(channels=3, base=4, depth=2)
+CPU = PredictConfig(device="cpu", precision="float32")
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """The file of a model of three channels that takes any number of them."""
+    torch.manual_seed(0)
+    segmenter = UNetSegmenter(PLAN)
+    card = ModelCard("unet", to_dict(PLAN), channels=3, diameter=20.0, any_channels=True)
+    path = tmp_path / "start.safetensors"
+    save_model(Model(segmenter, card), path)
+    return path
+
+
+def cells(size: int, channels: int = 1) -> Sample:
+    """Two square cells of `size` px."""
+    labels = np.zeros((200, 300), np.int32)
+    labels[10 : 10 + size, 10 : 10 + size], labels[-size:, -size:] = 1, 2
+    image = np.random.default_rng(0).random((channels, 200, 300)) + (labels > 0)
+    return Sample(image, labels)
+
+
+def probabilities(model, image):
+    return exhaust(predict(model, image, CPU)).probabilities
+
+
+def test_one_channel_is_three_equal_ones(trained):
+    model, image = load_model(trained, "cpu"), cells(18).image
+    np.testing.assert_allclose(
+        probabilities(model, image), probabilities(model, np.repeat(image, 3, axis=0)), atol=1e-6
+    )
+    assert probabilities(model, np.repeat(image, 5, axis=0)).shape == (1, 200, 300)
+
+
+def test_only_a_model_that_says_so_takes_any_channels(trained):
+    model = load_model(trained, "cpu")
+    strict = Model(model.segmenter, dataclasses.replace(model.card, any_channels=False))
+    with pytest.raises(InputError, match="grey"):
+        probabilities(strict, cells(18).image)
+
+
+@pytest.mark.parametrize(("size", "zoom"), [(18, 1.0), (30, 1.0), (48, 0.5), (9, 2.0), (90, 0.25)])
+def test_cells_of_another_size_are_zoomed_to_that_of_the_start_model(trained, size, zoom):
+    card, segmenter = start_model([cells(size)], TrainConfig(), "unet", "default", trained, ())
+    assert segmenter.config.zoom == zoom
+    assert (card.channels, card.any_channels) == (1, False)
+    assert card.config == to_dict(segmenter.config)
+
+
+def test_more_classes_share_what_the_one_had(trained):
+    sample = dataclasses.replace(cells(18), classes={1: 1, 2: 3})
+    card, segmenter = start_model(
+        [sample], TrainConfig(), "unet", "default", trained, ("round", "long")
+    )
+    assert card.classes == ("round", "long", "class 3")
+    image = cells(18).image
+    one = probabilities(load_model(trained, "cpu"), image)
+    three = probabilities(Model(segmenter, card), image)
+    np.testing.assert_allclose(three.sum(axis=0), one[0], atol=1e-5)
+    np.testing.assert_allclose(three[0], three[2], atol=1e-6)
+
+
+def test_images_of_two_kinds_are_refused():
+    with pytest.raises(InputError, match="3 channels and image has 1"):
+        start_model([cells(18), cells(18, 3)], TrainConfig(), "unet", "default", None, ())
+
+
+@pytest.mark.parametrize("name", START_MODELS)
+def test_every_start_model_is_in_the_package(name):
+    path = find_model_file(name)
+    card = read_card(path)
+    assert card.any_channels
+    assert card.diameter > 0
+    assert path.stat().st_size < 12e6
+    model = load_model(name, "cpu")
+    assert all(p.dtype == torch.float32 for p in model.segmenter.net.parameters())
+    assert probabilities(model, cells(18).image).max() > 0.5
