@@ -49,7 +49,7 @@ def probabilities(model, image):
 def test_one_channel_is_three_equal_ones(trained):
     model, image = load_model(trained, "cpu"), cells(18).image
     np.testing.assert_allclose(
-        probabilities(model, image), probabilities(model, np.repeat(image, 3, axis=0)), atol=1e-6
+        probabilities(model, image), probabilities(model, np.repeat(image, 3, axis=0)), atol=1e-5
     )
     assert probabilities(model, np.repeat(image, 5, axis=0)).shape == (1, 200, 300)
 
@@ -61,7 +61,7 @@ def test_only_a_model_that_says_so_takes_any_channels(trained):
         probabilities(strict, cells(18).image)
 
 
-@pytest.mark.parametrize(("size", "zoom"), [(18, 1.0), (30, 1.0), (48, 0.5), (9, 2.0), (90, 0.25)])
+@pytest.mark.parametrize(("size", "zoom"), [(18, 1.0), (30, 1.0), (40, 0.5), (9, 2.0), (90, 0.25)])
 def test_cells_of_another_size_are_zoomed_to_that_of_the_start_model(trained, size, zoom):
     card, segmenter = start_model([cells(size)], TrainConfig(), "unet", "default", trained, ())
     assert segmenter.config.zoom == zoom

@@ -124,11 +124,24 @@ def test_two_classes_are_learnt(discs, quick):
     assert right == len(pairs)
 
 
-def test_a_class_that_the_start_model_does_not_know_is_refused(discs, quick, tmp_path):
+def test_a_class_that_the_start_model_does_not_know_is_added(discs, quick, tmp_path):
     output = tmp_path / "model.safetensors"
     run([discs], dataclasses.replace(quick, steps=1), output=output)
-    with pytest.raises(InputError, match="2 classes, but the start model knows 1"):
-        run([dataclasses.replace(discs, classes={3: 2})], quick, start_from=output)
+    two = dataclasses.replace(discs, classes={3: 2})
+    model, _ = run([two], dataclasses.replace(quick, steps=2), start_from=output)
+    assert model.card.classes == ("cell", "class 2")
+    assert model.segmenter.config.classes == 2
+
+
+def test_fine_tuning_keeps_the_means_of_the_start_model(discs, quick, tmp_path):
+    output = tmp_path / "model.safetensors"
+    config = dataclasses.replace(quick, steps=2, val_fraction=0)
+    before, _ = run([discs], config, output=output)
+    after, _ = run([discs], dataclasses.replace(config, seed=1), start_from=output)
+    weights = after.segmenter.net.state_dict()
+    for name, value in before.segmenter.net.state_dict().items():
+        same = torch.equal(value, weights[name])
+        assert same == ("running" in name or "num_batches" in name), name
 
 
 def test_stop_before_a_look_saves_the_last_state(discs, quick, tmp_path):

@@ -12,7 +12,7 @@ from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import Qt
 
 from napari_unet.core.annotation import Summary
-from napari_unet.widgets import _classes, _layers, _planes, _tools, annotate_dock
+from napari_unet.widgets import _classes, _layers, _paint_report, _planes, _tools, annotate_dock
 from napari_unet.widgets._class_table import ClassTable
 from napari_unet.widgets._paint_report import describe
 from napari_unet.widgets._session import session
@@ -352,3 +352,11 @@ def test_free_labels_of_a_large_stack_are_those_of_the_plane(model, monkeypatch)
     assert _tools.find_free_label(state, labels) == 8
     monkeypatch.setattr(_tools, "_LARGE", 10)
     assert _tools.find_free_label(state, labels) == 4
+
+
+def test_a_look_for_slips_ends_when_the_person_paints_again():
+    labels = np.zeros((40, 40), np.int32)
+    labels[5, 5] = 3
+    (found,) = _paint_report._look(lambda: labels, lambda: False)
+    assert found.label == 3
+    assert _paint_report._look(lambda: labels, lambda: True) is None

@@ -188,6 +188,13 @@ class TrainConfig:
     learning_rate: float = option(
         2e-3, label="Learning rate", why="AdamW with one warm-up and cosine", limits=(1e-6, 1.0)
     )
+    fine_tuning: float = option(
+        0.2,
+        label="Fine-tuning",
+        unit="×",
+        why="learning rate of a model that is trained on, so that it does not forget",
+        limits=(0.001, 1.0),
+    )
     weight_decay: float = option(1e-4, label="Weight decay", why="AdamW", limits=(0.0, 1.0))
     optimizer: Literal["adamw", "sgd"] = option(
         "adamw",

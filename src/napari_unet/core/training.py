@@ -99,7 +99,8 @@ def train(
     yield _prepared(fit, segmenter, where, held_out)
     if not judge:
         yield Warned("Too little is painted to hold some of it out: the last state will be kept.")
-    run = _Run(segmenter, card, config, where, fit, judge, None if output is None else Path(output))
+    path = None if output is None else Path(output)
+    run = _Run(segmenter, card, config, where, fit, judge, path, start_from is not None)
     try:
         if start_from is not None and judge:
             yield from run.validate()
@@ -126,9 +127,11 @@ class _Run:
         fit: Sequence[Sample],
         judge: Sequence[Sample],
         output: Path | None,
+        fine_tuning: bool,
     ) -> None:
         self.segmenter, self.card, self.config, self.where = segmenter, card, config, where
-        self.output = output
+        self.output, self.fine_tuning = output, fine_tuning
+        self.learning_rate = config.learning_rate * (config.fine_tuning if fine_tuning else 1)
         self.sampler = TileSampler(
             fit, segmenter, config.weights, config.normalize, where.device, config.seed
         )
@@ -151,9 +154,9 @@ class _Run:
 
     def step(self) -> Stepped:
         """One optimiser step; its loss is read after the next one has been queued."""
-        net, config = self.segmenter.net.train(), self.config
+        net, config = self._ready_net(), self.config
         for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * _schedule(self.fraction)
+            group["lr"] = self.learning_rate * _schedule(self.fraction)
         batch = self.sampler.draw(config.batch_size, self.tile, config.augment)
         with autocast(self.where):
             loss = torch.stack(list(self.segmenter.loss(batch).values())).sum()
@@ -178,6 +181,18 @@ class _Run:
             loss=float(shown),
             images_per_second=self.steps * config.batch_size / seconds,
         )
+
+    def _ready_net(self) -> nn.Module:
+        """The net in training mode; what a start model knows of whole data sets is kept.
+
+        A few crops have other means and deviations than all images it will see.
+        """
+        net = self.segmenter.net.train()
+        if self.fine_tuning:
+            for module in net.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return net
 
     def validation_due(self) -> bool:
         """At equal steps of a step budget; else by the clock, at a tenth of the time at most.

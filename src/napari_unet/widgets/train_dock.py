@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QVBoxLayou
 from napari_unet.core.annotation import check_trainable
 from napari_unet.core.config import AugmentConfig, NormalizeConfig, TrainConfig
 from napari_unet.core.errors import InputError
+from napari_unet.core.start_models import start_model_files
 from napari_unet.core.types import Sample
 from napari_unet.widgets._device_badge import DeviceBadge
 from napari_unet.widgets._dock import Dock
@@ -64,6 +65,7 @@ class TrainDock(Dock):
         for name, title in ARCHITECTURES.items():
             self.architecture.addItem(title, name)
         self.start_from = ModelChoice("from scratch", optional=True)
+        self.start_from.set_path(next(iter(start_model_files()), None))
         self.budget = QComboBox()
         for minutes in BUDGETS:
             self.budget.addItem("30 s" if minutes == 0.5 else f"{minutes:g} min", minutes)

@@ -130,10 +130,8 @@ class WeightsDock(Dock):
         self.show_map = QCheckBox("show")
         self.show_map.toggled.connect(self._on_toggled)
         self.scale = WeightScale()
-        shown = QHBoxLayout()
-        shown.addWidget(self.show_map)
-        shown.addWidget(self.scale, 1)
-        rows.addRow("Map", shown)
+        rows.addRow("Map", self.show_map)
+        rows.addRow(self.scale)
 
     def _connect(self) -> None:
         self.live.measured.connect(self._show_figures)
