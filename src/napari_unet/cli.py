@@ -106,9 +106,8 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
     """Label images with a model."""
     from napari_unet.core.card import read_card
     from napari_unet.core.files import expand, read_image, write_atomically, write_labels
-    from napari_unet.core.start_models import find_model_file
 
-    card = read_card(find_model_file(given.model))
+    card = read_card(given.model)
     paths = expand(given.images)
     targets = _targets(paths, given.output)
     config = read_flags(PredictConfig(instances=card.instances), given)
@@ -315,7 +314,12 @@ def _make_parser() -> argparse.ArgumentParser:
     train.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL")
     train.add_argument("--architecture", default="unet")
     train.add_argument("--preset", choices=list(TRAIN_PRESETS), default="default")
-    train.add_argument("--start-from", default="none", metavar="none|nuclei|MODEL")
+    train.add_argument(
+        "--start-from",
+        default="none",
+        metavar="none|nuclei|MODEL",
+        help="a start model by its name, or a model file, to learn on from",
+    )
     train.add_argument("--val-images", nargs="+", metavar="PATH")
     train.add_argument("--val-labels", nargs="+", metavar="PATH")
     budget = train.add_mutually_exclusive_group()
@@ -323,7 +327,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add_flags(train, TrainConfig)
 
     predict = add("predict", run_predict)
-    predict.add_argument("model", type=Path, metavar="MODEL")
+    predict.add_argument("model", type=Path, metavar="MODEL", help="nuclei, or a model file")
     predict.add_argument("images", nargs="+", metavar="IMAGES")
     predict.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     predict.add_argument(

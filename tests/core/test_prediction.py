@@ -113,3 +113,19 @@ def test_probabilities_go_into_the_callers_array():
 def test_an_image_of_other_channels_is_refused():
     with pytest.raises(InputError, match="3 channels, such as RGB"):
         exhaust(predict(untrained(SAME), np.ones((3, 8, 8))))
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_the_mean_over_turns_turns_with_the_image(turns):
+    model = untrained(SAME)
+    image = np.random.default_rng(2).random((1, 64, 96))
+    config = PredictConfig(tile=128, device="cpu", precision="float32", tta=True)
+
+    def mean(image):
+        return exhaust(predict(model, image, config)).probabilities
+
+    upright, turned = mean(image), mean(np.rot90(image, turns, (1, 2)).copy())
+    np.testing.assert_allclose(np.rot90(upright, turns, (1, 2)), turned, atol=1e-5)
+    mirrored = mean(image[:, :, ::-1].copy())
+    np.testing.assert_allclose(upright[:, :, ::-1], mirrored, atol=1e-5)
+    assert np.abs(upright - probabilities(model, image, 128)).max() > 1e-3

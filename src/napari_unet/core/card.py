@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_unet.core.config import InstanceConfig, NormalizeConfig, from_dict, to_dict
 from napari_unet.core.errors import InputError
+from napari_unet.core.start_models import find_model_file
 
 FORMAT = "napari-unet"
 VERSION = 1
@@ -64,14 +65,14 @@ class ModelCard:
 
 
 def read_card(path: Path | str) -> ModelCard:
-    """Read the card of a model file.
+    """Read the card of a model file, or of a start model by its name.
 
     Raises
     ------
     InputError
         If the file is missing, not a model of ours, damaged, or from a newer version.
     """
-    path = Path(path)
+    path = find_model_file(path)
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

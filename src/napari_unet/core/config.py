@@ -247,6 +247,11 @@ class PredictConfig:
         why="larger tiles leave the processor's cache",
         limits=(64, 4096),
     )
+    tta: bool = option(
+        False,
+        label="Average turns",
+        why="the mean over 4 rotations × 2 mirrorings: 8 times the time, as in the paper's test",
+    )
     device: str = option(
         "auto",
         label="Device",

@@ -68,7 +68,7 @@ def predict(
     ready = normalize(image, model.card.normalize, name)
     region = _clip(region, (image.shape[1], image.shape[2]), name)
     place(segmenter.net, where).eval()
-    stitcher = yield from stitch_tiles(segmenter, ready, where, config.tile, region, out)
+    stitcher = yield from stitch_tiles(segmenter, ready, where, config, region, out)
     return stitcher.result(config.instances or model.card.instances)
 
 
@@ -102,19 +102,19 @@ def stitch_tiles(
     segmenter: Segmenter,
     image: NDArray[np.float32],
     where: DeviceReport,
-    tile: int,
+    config: PredictConfig,
     region: Region,
     out: NDArray[np.float32] | None = None,
 ) -> Generator[TileDone, None, Stitcher]:
     """Run the network over a normalised (C, H, W) image and collect what it says of `region`."""
     context, stride = segmenter.tile_context, segmenter.stride
-    tiles = grid((image.shape[1], image.shape[2]), tile, context, stride, region)
+    tiles = grid((image.shape[1], image.shape[2]), config.tile, context, stride, region)
     stitcher = segmenter.stitcher(region, out)
     for done, part in enumerate(tiles, 1):
         surroundings = torch.from_numpy(np.ascontiguousarray(read(image, part.start, part.size)))
         batch = surroundings[None].to(where.device).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), autocast(where):
-            output = segmenter.predict_tile(batch)
+            output = segmenter.predict_tile(batch, average_turns=config.tta)
         stitcher.add(part, output[0])
         yield TileDone(done, len(tiles), part.write)
     return stitcher

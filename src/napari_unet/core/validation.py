@@ -85,9 +85,7 @@ class Validator:
         """Run the network once over each image and score each way of labelling what it says."""
         found: list[list[Labels]] = [[] for _ in configs]
         for done, view in enumerate(self._views):
-            tiles = stitch_tiles(
-                segmenter, view.image, self._where, PredictConfig.tile, view.region
-            )
+            tiles = stitch_tiles(segmenter, view.image, self._where, PredictConfig(), view.region)
             while True:  # `yield from` would relay the tiles, which say nothing of the whole
                 try:
                     next(tiles)

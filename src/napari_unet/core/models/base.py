@@ -137,8 +137,12 @@ class Segmenter(ABC):
         """Named terms, each a scalar; training minimises their sum."""
 
     @abstractmethod
-    def predict_tile(self, image: Tensor) -> Any:
-        """From (B, C, h + 2·context, w + 2·context) to what the stitcher takes, one a tile."""
+    def predict_tile(self, image: Tensor, *, average_turns: bool = False) -> Any:
+        """From (B, C, h + 2·context, w + 2·context) to what the stitcher takes, one a tile.
+
+        `average_turns` asks for the mean over the 8 rotations and mirrorings, where the family's
+        output has one.
+        """
 
     @abstractmethod
     def stitcher(self, region: Region, out: NDArray[np.float32] | None = None) -> Stitcher:

@@ -11,6 +11,7 @@ same) and is narrower.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from napari_unet.core.tiling import Tile
 from napari_unet.core.types import Prediction, Region, Sample
 
 ZOOMS = (0.25, 1 / 3, 0.5, 1.0, 2.0)
+_COMMON, _LARGE = 20.0, 36.0  # px: median diameter that is wanted, and the largest left as it is
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,10 @@ def _initialize(layer: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
+def _nearest_zoom(wanted: float) -> float:
+    return min(ZOOMS, key=lambda zoom: abs(math.log(zoom / wanted)))
+
+
 def _resize(maps: Tensor, factor: float) -> Tensor:
     """Average over blocks of pixels, or interpolate between them."""
     if factor == 1:
@@ -176,14 +182,17 @@ class UNetSegmenter(Segmenter):
                 channels=channels, classes=classes, base=64, depth=4, padding="valid",
                 normalization="none", dropout=0.5,
             )  # fmt: skip
-        # A cell should fit into what one output pixel sees, 12·2^depth px across, several times.
-        large = float(np.percentile(diameters, 90)) if len(diameters) else 30.0
+        middle, large = np.percentile(diameters, (50, 90)) if len(diameters) else (20.0, 30.0)
+        # large cells are seen in coarser pixels: quicker, and with more of their surroundings
+        zoom = 1.0 if middle <= _LARGE else _nearest_zoom(_COMMON / middle)
+        large = float(large) * zoom
+        # a cell should fit into what one output pixel sees, 12·2^depth px across, several times
         depth = int(np.clip(math.ceil(math.log2(max(large, 1.0) * 4 / 12)), 3, 4))
-        return UNetConfig(channels=channels, classes=classes, depth=depth)
+        return UNetConfig(channels=channels, classes=classes, depth=depth, zoom=zoom)
 
     def fit(self, channels: int, classes: int, zoom: float) -> UNetSegmenter:
-        nearest = min(ZOOMS, key=lambda each: abs(math.log(each / zoom)))
-        config = dataclasses.replace(self.config, channels=channels, classes=classes, zoom=nearest)
+        zoom = _nearest_zoom(zoom)
+        config = dataclasses.replace(self.config, channels=channels, classes=classes, zoom=zoom)
         if config == self.config:
             return self
         weights = dict(self.net.state_dict())
@@ -224,7 +233,17 @@ class UNetSegmenter(Segmenter):
         said = (batch.weight > 0).sum().clamp(min=1)
         return {"cross-entropy": (batch.weight * nll).sum() / said}
 
-    def predict_tile(self, image: Tensor) -> Tensor:
+    def predict_tile(self, image: Tensor, *, average_turns: bool = False) -> Tensor:
+        if not average_turns:
+            return self._probabilities(image)
+        total = torch.zeros(())
+        for turns, mirrored in itertools.product(range(4), (False, True)):
+            turned = torch.rot90(image, turns, (2, 3))
+            found = self._probabilities(turned.flip(3) if mirrored else turned)
+            total = total + torch.rot90(found.flip(3) if mirrored else found, -turns, (2, 3))
+        return total / 8
+
+    def _probabilities(self, image: Tensor) -> Tensor:
         logits = self._logits(image, self.tile_context)
         return torch.softmax(logits.float(), dim=1)[:, 1:]
 
