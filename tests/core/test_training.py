@@ -14,6 +14,7 @@ from napari_unet.core.models import MODELS
 from napari_unet.core.prediction import predict
 from napari_unet.core.training import train
 from napari_unet.core.types import Judging, Prepared, Sample, Stepped, Validated, Warned
+from napari_unet.core.validation import Validator
 
 
 def run(samples, config, **options):
@@ -85,6 +86,26 @@ def test_going_on_scores_the_start_model_first(discs, quick, tmp_path):
     run([discs], quick, output=output)
     _, events = run([discs], dataclasses.replace(quick, steps=2), start_from=output)
     assert next(event.step for event in events if isinstance(event, Validated)) == 0
+
+
+def test_a_held_out_loss_that_turns_is_said_once(discs, quick, monkeypatch):
+    losses = iter([0.5, 0.4, 0.5, 0.39, 0.5, 0.5, 0.5, 0.5, 0.5])
+
+    def score(self, segmenter):
+        yield Judging(1, 1)
+        return {"loss": next(losses), "iou": 0.5, "f1": 0.5, "ap50": 0.5, "mean_ap": 0.5}
+
+    monkeypatch.setattr(Validator, "score", score)
+    monkeypatch.setattr(Validator, "tune", lambda self, s, config, scores: nothing(config, scores))
+    _, events = run([discs], dataclasses.replace(quick, steps=9, validations=9))
+    said = [i for i, event in enumerate(events) if isinstance(event, Warned)]
+    assert len(said) == 1
+    assert sum(isinstance(event, Validated) for event in events[: said[0]]) == 7
+
+
+def nothing(*values):
+    yield Judging(1, 1)
+    return values
 
 
 def test_too_little_paint_to_hold_out_is_said(discs, quick):

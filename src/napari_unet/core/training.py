@@ -27,6 +27,7 @@ from napari_unet.core.types import Judging, Prepared, Sample, Stepped, TrainEven
 from napari_unet.core.validation import Validator
 
 _FIRST_LOOK = 8.0  # seconds
+_TURNED = 3  # looks in a row with a worse loss on the held-out part than the best before
 
 
 def train(
@@ -144,6 +145,7 @@ class _Run:
         self.loss = torch.zeros(())
         self.began = time.perf_counter()
         self.validated_at, self.validation_took = self.began, 0.0
+        self.lowest, self.rising = math.inf, 0
 
     @property
     def fraction(self) -> float:
@@ -209,7 +211,7 @@ class _Run:
         pause = max(min(regular, early), 9 * self.validation_took)
         return now - self.validated_at > pause
 
-    def validate(self) -> Generator[Judging | Validated, None, None]:
+    def validate(self) -> Generator[Judging | Validated | Warned, None, None]:
         """Score the averaged network, and keep it if it is the best so far."""
         begin = time.perf_counter()
         scores = yield from self.validator.score(self._averaged())
@@ -220,6 +222,13 @@ class _Run:
         self.validated_at = time.perf_counter()
         self.validation_took = self.validated_at - begin
         yield Validated(step=self.steps, best=better, **scores)
+        self.rising = self.rising + 1 if scores["loss"] > 1.05 * self.lowest else 0
+        self.lowest = min(self.lowest, scores["loss"])
+        if self.rising == _TURNED:
+            yield Warned(
+                "The held-out part gets worse while training goes on: the best state is kept; "
+                "painting more cells will help more than more time."
+            )
 
     def finish(self) -> Generator[Judging, None, Model]:
         """The best state, or the last one where nothing judged, with its threshold; saved."""

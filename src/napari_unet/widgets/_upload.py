@@ -27,35 +27,27 @@ def upload_box(viewer: ViewerModel, layer: Image, box: Region) -> None:
     is; napari's own brush sends boxes, and so does this, by the same way into the canvas. Where
     that is not as expected (no window, transposed, 3-D, lazily sliced), it is a refresh.
     """
-    texture = _find_texture(viewer, layer)
-    if texture is None:
+    node = _find_node(viewer, layer)
+    if node is None:
         layer.refresh(thumbnail=False, extent=False, highlight=False)
         return
     rows, columns = box
     if rows.start < rows.stop and columns.start < columns.stop:
         pixels = np.ascontiguousarray(layer._slice.image.raw[box])
-        texture.scale_and_set_data(pixels, offset=(rows.start, columns.start))
-    _node(viewer, layer).update()
+        node._texture.scale_and_set_data(pixels, offset=(rows.start, columns.start))
+    node.update()
 
 
-def _find_texture(viewer: ViewerModel, layer: Image) -> Any | None:
-    """The texture that shows the data of `layer` pixel by pixel, None where there is none."""
+def _find_node(viewer: ViewerModel, layer: Image) -> Any | None:
+    """What draws the data of `layer` pixel by pixel in the canvas, None where nothing does."""
     in_order = tuple(viewer.dims.order) == tuple(range(viewer.dims.ndim))
     if viewer.dims.ndisplay != 2 or not in_order or not layer.loaded:
         return None
-    shown = layer._slice.image.raw
-    if not np.shares_memory(shown, layer.data) or shown.dtype != np.float32:
+    try:  # names of napari's own, which may change
+        shown = layer._slice.image.raw
+        node = viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
+        texture = node._texture
+    except (AttributeError, KeyError):
         return None
-    texture = getattr(_node(viewer, layer), "_texture", None)
-    if texture is None or tuple(texture.shape[:2]) != shown.shape:
-        return None
-    return texture
-
-
-def _node(viewer: ViewerModel, layer: Image) -> Any | None:
-    """What draws the layer in the window's canvas."""
-    window = getattr(viewer, "window", None)
-    if window is None:
-        return None
-    visual = window._qt_viewer.canvas.layer_to_visual.get(layer)
-    return None if visual is None else visual.node
+    is_data = shown.dtype == np.float32 and np.may_share_memory(shown, layer.data)
+    return node if is_data and tuple(texture.shape[:2]) == shown.shape else None
