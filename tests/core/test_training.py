@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import dataclasses
 
 import numpy as np
@@ -13,6 +14,7 @@ from napari_unet.core.events import exhaust
 from napari_unet.core.models import MODELS
 from napari_unet.core.prediction import predict
 from napari_unet.core.training import train
+from napari_unet.core.training_log import log_path
 from napari_unet.core.types import Judging, Prepared, Sample, Stepped, Validated, Warned
 from napari_unet.core.validation import Validator
 
@@ -79,6 +81,22 @@ def test_a_budget_of_minutes_ends_the_training(discs, quick):
     _, events = run([discs], dataclasses.replace(quick, steps=None, minutes=0.05))
     steps = [event for event in events if isinstance(event, Stepped)]
     assert 2.5 < steps[-1].seconds < 10
+
+
+def test_a_table_of_losses_and_scores_lies_beside_the_model(discs, quick, tmp_path):
+    output = tmp_path / "model.safetensors"
+    _, events = run([discs], quick, output=output)
+    with log_path(output).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    looks = [row for row in rows if row["held_out_loss"]]
+    told = [event for event in events if isinstance(event, Validated)]
+    assert [float(row["ap50"]) for row in looks] == [event.ap50 for event in told]
+    assert [int(row["step"]) for row in rows if row["loss"]] == [20, 40, 60]
+    assert sum(int(row["best"]) for row in looks) == sum(event.best for event in told)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "model.safetensors",
+        "model.training.csv",
+    ]
 
 
 def test_going_on_scores_the_start_model_first(discs, quick, tmp_path):

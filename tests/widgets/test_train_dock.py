@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
 
 from fake_compute import REPORT, FakeCompute
 from napari_unet.core.config import WEIGHT_PRESETS
+from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import Prepared, Stepped, Validated, Warned
 from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
@@ -98,7 +99,7 @@ def test_train_sends_a_snapshot_and_what_the_panel_says(qtbot, dock, folder):
     assert not np.shares_memory(sample.labels, dock.session.labels.data)
     assert call.options["output"].parent == folder
     assert call.options["output"].name.startswith("hela 20")
-    assert call.options["start_from"] is None
+    assert call.options["start_from"] == find_model_file("nuclei")
     assert call.options["architecture"] == "unet"
 
 
@@ -205,6 +206,7 @@ def test_rename(qtbot, dock, folder, warned, monkeypatch):
     compute = begin(qtbot, dock)
     call = compute.trainings[0]
     compute.done.emit(call.job, {"model": write_model(call.options["output"])})
+    call.options["output"].with_suffix(".training.csv").write_text("step")
     (folder / "taken.safetensors").write_bytes(b"other")
     line = dock.saved
     qtbot.mouseClick(line._button, Qt.MouseButton.LeftButton)
@@ -219,6 +221,7 @@ def test_rename(qtbot, dock, folder, warned, monkeypatch):
     assert dock.session.model == folder / "my nuclei.safetensors"
     assert dock.session.model.read_bytes() == b"weights"
     assert not call.options["output"].exists()
+    assert (folder / "my nuclei.training.csv").read_text() == "step"
     qtbot.mouseClick(line._button, Qt.MouseButton.LeftButton)
     qtbot.keyClick(line._name, Qt.Key.Key_Escape)
     assert line._words.isVisible()

@@ -23,6 +23,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.models.base import Segmenter
 from napari_unet.core.prediction import autocast, place
 from napari_unet.core.starting import cell_diameters, check_output, start_model
+from napari_unet.core.training_log import TrainingLog
 from napari_unet.core.types import Judging, Prepared, Sample, Stepped, TrainEvent, Validated, Warned
 from napari_unet.core.validation import Validator
 
@@ -61,7 +62,8 @@ def train(
     class_names : sequence of str
         Of classes 1 … K, for the card.
     output : path, optional
-        Where the model is saved: at every best validation, and in the end.
+        Where the model is saved: at every best validation, and in the end; a table of losses and
+        scores lies beside it, see `training_log`.
 
     Yields
     ------
@@ -146,6 +148,7 @@ class _Run:
         self.began = time.perf_counter()
         self.validated_at, self.validation_took = self.began, 0.0
         self.lowest, self.rising = math.inf, 0
+        self.log = TrainingLog()
 
     @property
     def fraction(self) -> float:
@@ -175,7 +178,7 @@ class _Run:
         self.steps += 1
         seconds = time.perf_counter() - self.began
         fraction = min(1.0, self.fraction)
-        return Stepped(
+        event = Stepped(
             step=self.steps,
             fraction=fraction,
             seconds=seconds,
@@ -183,6 +186,8 @@ class _Run:
             loss=float(shown),
             images_per_second=self.steps * config.batch_size / seconds,
         )
+        self.log.add(event)
+        return event
 
     def _ready_net(self) -> nn.Module:
         """The net in training mode; what a start model knows of whole data sets is kept.
@@ -216,12 +221,14 @@ class _Run:
         begin = time.perf_counter()
         scores = yield from self.validator.score(self._averaged())
         better = self.best is None or scores["mean_ap"] >= self.best.card.scores["mean_ap"]
+        event = Validated(step=self.steps, best=better, **scores)
+        self.log.add(event)
         if better:
             self.best = self._snapshot({"step": self.steps, **scores})
             self._save(self.best)
         self.validated_at = time.perf_counter()
         self.validation_took = self.validated_at - begin
-        yield Validated(step=self.steps, best=better, **scores)
+        yield event
         self.rising = self.rising + 1 if scores["loss"] > 1.05 * self.lowest else 0
         self.lowest = min(self.lowest, scores["loss"])
         if self.rising == _TURNED:
@@ -262,6 +269,7 @@ class _Run:
     def _save(self, model: Model) -> None:
         if self.output is not None:
             save_model(model, self.output)
+            self.log.write(self.output)
 
 
 def _prepared(
