@@ -8,6 +8,7 @@ that a prediction runs while training goes on. The process ends when its standar
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import faulthandler
 import importlib
 import os
@@ -24,9 +25,11 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from napari_unet import __version__
 from napari_unet.core.errors import InputError
-from napari_unet.core.types import Warned
+from napari_unet.core.types import Sample, Stepped, Warned
 from napari_unet.messages import (
     Channel,
     Done,
@@ -35,6 +38,7 @@ from napari_unet.messages import (
     NotReady,
     Predict,
     Ready,
+    Repaint,
     Started,
     Stop,
     Stopped,
@@ -43,7 +47,7 @@ from napari_unet.messages import (
 )
 from napari_unet.shared_arrays import attach, attach_sample
 
-Work: TypeAlias = Generator[Any, None, None]
+Work: TypeAlias = Generator[Any, Any, None]
 Jobs: TypeAlias = Mapping[type, Callable[[Any, dict[str, Any]], Work]]
 """Kind of request → generator function of (request, result). What the job puts into `result`,
 also in its `finally` when it is stopped, travels with Done or Stopped."""
@@ -58,20 +62,39 @@ def train(request: Train, result: dict[str, Any]) -> Work:
     output = Path(request.output)
     before = _written_at(output)
     result["model"] = None
+    samples = [attach_sample(sample) for sample in request.samples]
+    work = train(
+        [_copy(sample) for sample in samples],
+        request.config,
+        architecture=request.architecture,
+        preset=request.preset,
+        start_from=request.start_from,
+        validation=[attach_sample(sample) for sample in request.validation],
+        class_names=request.class_names,
+        output=output,
+    )
     try:
-        yield from train(
-            [attach_sample(sample) for sample in request.samples],
-            request.config,
-            architecture=request.architecture,
-            preset=request.preset,
-            start_from=request.start_from,
-            validation=[attach_sample(sample) for sample in request.validation],
-            class_names=request.class_names,
-            output=output,
-        )
+        with contextlib.closing(work), contextlib.suppress(StopIteration):
+            event = next(work)
+            while True:
+                news = yield event
+                event = work.send(None if news is None else [_repainted(samples[0], news)])
     finally:
         if _written_at(output) != before:
             result["model"] = str(output)
+
+
+def _copy(sample: Sample) -> Sample:
+    """Labels that stay as they are: those that are shared may be painted on."""
+    return dataclasses.replace(sample, labels=sample.labels.copy())
+
+
+def _repainted(sample: Sample, news: Repaint) -> Sample:
+    complete = None
+    if news.complete is not None:
+        bits = np.unpackbits(np.frombuffer(news.complete, np.uint8), count=sample.labels.size)
+        complete = bits.reshape(sample.labels.shape).astype(bool)
+    return dataclasses.replace(_copy(sample), complete=complete, classes=news.classes)
 
 
 def predict(request: Predict, result: dict[str, Any]) -> Work:
@@ -159,6 +182,8 @@ class _Running:
     title: str
     work: Work
     result: dict[str, Any]
+    news: Any = None
+    listens: bool = False
 
 
 class _Serving:
@@ -210,6 +235,10 @@ class _Serving:
         if isinstance(request, Stop):
             self._stop(request.job)
             return
+        if isinstance(request, Repaint):
+            if request.job in self._running:
+                self._running[request.job].news = request
+            return
         self._channel.send(Started(request.job))
         result: dict[str, Any] = {}
         work = self._jobs[type(request)](request, result)
@@ -218,7 +247,9 @@ class _Serving:
 
     def _step(self, job: int, run: _Running) -> None:
         try:
-            event = next(run.work)
+            news, run.news = (run.news, None) if run.listens else (None, run.news)
+            event = run.work.send(news)
+            run.listens = isinstance(event, Stepped)
         except StopIteration:
             self._end(job, Done(job, run.result))
         except Exception as error:  # noqa: BLE001 - the boundary of the process: it travels on

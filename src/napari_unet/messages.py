@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import struct
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, TypeAlias
 
@@ -46,6 +47,19 @@ class Predict:
     probabilities: SharedArray
     labels: SharedArray
     name: str = "image"
+
+
+@dataclass(frozen=True, eq=False)
+class Repaint:
+    """The shared labels of a training's only sample have been painted on: learn from them.
+
+    `complete` is the mask of complete regions as `numpy.packbits` gives it, None where there is
+    none.
+    """
+
+    job: int
+    complete: bytes | None
+    classes: Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -127,7 +141,7 @@ class Failed:
     details: str = ""
 
 
-Request: TypeAlias = Train | Predict | Stop
+Request: TypeAlias = Train | Predict | Repaint | Stop
 Reply: TypeAlias = Ready | NotReady | Started | Happened | Stopping | Done | Stopped | Failed
 
 

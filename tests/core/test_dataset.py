@@ -101,3 +101,17 @@ def test_without_two_cells_on_each_side_nothing_is_held_out(fraction):
     assert split.held_out == []
     assert split.train == [sample]
     assert split.words == ""
+
+
+def test_of_what_is_painted_later_nothing_held_out_is_fitted(discs):
+    split = split_samples([discs], 0.3, seed=0)
+    (same,) = split.refresh([discs])
+    np.testing.assert_array_equal(same.labels, split.train[0].labels)
+    (judged,) = split.judged
+    more = np.where(discs.labels == 0, 13, discs.labels).astype(np.int32)
+    (fit,) = split.refresh([dataclasses.replace(discs, labels=more)])
+    assert not fit.labels[judged].any()
+    np.testing.assert_array_equal(fit.labels[~judged], more[~judged])
+    images = [dataclasses.replace(discs, name=str(i)) for i in range(5)]
+    split = split_samples(images, 0.2, seed=0)
+    assert split.refresh(images) == split.train

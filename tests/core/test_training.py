@@ -15,7 +15,7 @@ from napari_unet.core.models import MODELS
 from napari_unet.core.prediction import predict
 from napari_unet.core.training import train
 from napari_unet.core.training_log import log_path
-from napari_unet.core.types import Judging, Prepared, Sample, Stepped, Validated, Warned
+from napari_unet.core.types import Judging, Prepared, Repainted, Sample, Stepped, Validated, Warned
 from napari_unet.core.validation import Validator
 
 
@@ -97,6 +97,22 @@ def test_a_table_of_losses_and_scores_lies_beside_the_model(discs, quick, tmp_pa
         "model.safetensors",
         "model.training.csv",
     ]
+
+
+def test_what_is_painted_meanwhile_enters_the_next_batches(discs, quick):
+    half = dataclasses.replace(discs, labels=np.where(discs.labels < 7, discs.labels, 0))
+    nothing_said = dataclasses.replace(discs, labels=np.zeros_like(discs.labels))
+    work = train([half], dataclasses.replace(quick, val_fraction=0))
+    told = [next(work)]
+    while not isinstance(told[-1], Stepped):
+        told.append(next(work))
+    assert work.send([discs]) == Repainted(12)
+    assert isinstance(next(work), Stepped)
+    refused = work.send([nothing_said])
+    assert isinstance(refused, Warned)
+    assert refused.message.startswith("What was painted since is left out. Nothing is painted")
+    assert isinstance(next(work), Stepped)
+    work.close()
 
 
 def test_going_on_scores_the_start_model_first(discs, quick, tmp_path):

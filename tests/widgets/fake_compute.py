@@ -41,6 +41,7 @@ class FakeCompute(QObject):
         self.trainings: list[Call] = []
         self.predictions: list[Call] = []
         self.stops: list[int] = []
+        self.repaints: list[tuple[int, Any]] = []
         self.started = 0
 
     def start(self) -> None:
@@ -60,6 +61,9 @@ class FakeCompute(QObject):
     def predict(self, *arguments: Any, **options: Any) -> int:
         self.predictions.append(Call(self._number(), arguments, options))
         return self.predictions[-1].job
+
+    def repaint(self, job: int, sample: Any) -> None:
+        self.repaints.append((job, sample))
 
     def stop(self, job: int) -> None:
         self.stops.append(job)

@@ -21,7 +21,7 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.core.card import ModelCard
 from napari_unet.core.config import InstanceConfig, PredictConfig, TrainConfig
-from napari_unet.core.types import Prepared, Sample, Stepped, TileDone
+from napari_unet.core.types import Prepared, Repainted, Sample, Stepped, TileDone
 from napari_unet.messages import Happened
 from napari_unet.widgets import _compute
 from napari_unet.widgets._compute import Compute
@@ -544,6 +544,23 @@ def test_train_and_predict_beside_a_shown_viewer(real, viewer, qtbot, tmp_path):
     viewer.add_labels(result["labels"], translate=(8, 0))
     qtbot.wait(100)
     assert "torch" not in sys.modules
+    assert not segments()
+
+
+def test_what_is_painted_meanwhile_reaches_the_process(real, qtbot, tmp_path):
+    sample = discs()
+    few = replace(sample, labels=np.where(sample.labels < 4, sample.labels, 0).astype(np.int32))
+    endless = replace(QUICK, steps=None, minutes=5, val_fraction=0)
+    job = real.compute.train([few], endless, output=tmp_path / "model")
+    wait_for_step(qtbot, real, job)
+    small = replace(sample, image=sample.image[:, :64], labels=sample.labels[:64])
+    real.compute.repaint(job, small)  # another image has come: not of this training
+    real.compute.repaint(job, sample)
+    qtbot.waitUntil(lambda: (job, Repainted(9)) in real.events, timeout=120_000)
+    real.compute.stop(job)
+    qtbot.waitUntil(lambda: real.ends != [], timeout=120_000)
+    assert real.ended(job)[0] == "stopped"
+    real.compute.repaint(job, sample)
     assert not segments()
 
 

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
 from fake_compute import REPORT, FakeCompute
 from napari_unet.core.config import WEIGHT_PRESETS
 from napari_unet.core.start_models import find_model_file
-from napari_unet.core.types import Prepared, Stepped, Validated, Warned
+from napari_unet.core.types import Prepared, Repainted, Stepped, Validated, Warned
 from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
 from napari_unet.widgets.train_dock import TrainDock
@@ -225,6 +225,27 @@ def test_rename(qtbot, dock, folder, warned, monkeypatch):
     qtbot.mouseClick(line._button, Qt.MouseButton.LeftButton)
     qtbot.keyClick(line._name, Qt.Key.Key_Escape)
     assert line._words.isVisible()
+
+
+def test_strokes_reach_the_training_that_runs(qtbot, dock):
+    labels = dock.session.labels
+    compute = begin(qtbot, dock)
+    job = compute.trainings[0].job
+    labels.paint((40, 40), 3)
+    qtbot.waitUntil(lambda: compute.repaints != [])
+    (asked, sample), *_ = compute.repaints
+    assert asked == job
+    assert sample.labels[40, 40] == 3
+    compute.happened.emit(job, PREPARED)
+    compute.happened.emit(job, stepped(1))
+    compute.happened.emit(job, Repainted(15))
+    compute.happened.emit(job, stepped(2))
+    qtbot.waitUntil(lambda: "15 cells" in dock.bar.sentence)
+    compute.done.emit(job, {"model": None})
+    count = len(compute.repaints)
+    labels.paint((50, 50), 4)
+    qtbot.wait(900)
+    assert len(compute.repaints) == count
 
 
 def test_a_model_file_as_start(qtbot, dock, folder):

@@ -21,6 +21,7 @@ from napari_unet.core.normalize import normalize
 from napari_unet.core.types import Sample
 
 Labels: TypeAlias = NDArray[np.int32]
+Judged: TypeAlias = tuple[bool | NDArray[np.bool_], ...]
 
 _ANCHORS = 4096  # places a sample offers as tile centres
 _BLOCKS = 8  # a lone image is split into at least this many blocks to hold some of them out
@@ -55,22 +56,34 @@ class TileSampler:
     ) -> None:
         self._rng = np.random.default_rng(seed)
         self._random = torch.Generator().manual_seed(seed)
+        self._segmenter, self._weights = segmenter, weights
+        self._normalization, self._device = normalization, device
         self._margin = segmenter.train_margin
-        self._sources = []
-        areas = []
-        for sample, target in zip(samples, segmenter.targets(samples, weights), strict=True):
-            image = torch.from_numpy(normalize(sample.image, normalization, sample.name))
+        self.take(samples)
+
+    def take(self, samples: Sequence[Sample]) -> None:
+        """From now on draw from these samples; where that fails, still from those before.
+
+        Raises
+        ------
+        InputError
+            If nothing in them has a weight, or an image cannot be normalised.
+        """
+        sources, areas = [], []
+        targets = self._segmenter.targets(samples, self._weights)
+        for sample, target in zip(samples, targets, strict=True):
+            image = torch.from_numpy(normalize(sample.image, self._normalization, sample.name))
             maps = torch.from_numpy(np.stack([target.index.astype(np.float32), target.weight]))
             known = target.weight > 0
             if not known.any():
                 continue
             anchors = self._draw_anchors(known, known & (sample.labels > 0))
-            self._sources.append(_Source(image.to(device), maps.to(device), anchors))
+            sources.append(_Source(image.to(self._device), maps.to(self._device), anchors))
             areas.append(np.count_nonzero(known))
         if not areas:
             raise InputError("No pixel has a weight: choose other class weights or paint more.")
         mass = np.sqrt(areas)
-        self._mass = mass / mass.sum()
+        self._sources, self._mass = sources, mass / mass.sum()
 
     def _draw_anchors(
         self, known: NDArray[np.bool_], cells: NDArray[np.bool_]
@@ -106,11 +119,27 @@ class TileSampler:
 
 @dataclass(frozen=True)
 class Split:
-    """Samples to fit and samples to judge by; `words` says how they were parted."""
+    """Samples to fit and samples to judge by; `words` says how they were parted.
+
+    `judged` is, of each sample that was split, where it belongs to the held-out part: True or
+    False for all of it, or an (H, W) bool array.
+    """
 
     train: list[Sample]
     held_out: list[Sample]
     words: str
+    judged: tuple[bool | NDArray[np.bool_], ...]
+
+    def refresh(self, samples: Sequence[Sample]) -> list[Sample]:
+        """What to fit of the same samples, painted on since: nothing of the held-out part."""
+        fit = []
+        for sample, judged in zip(samples, self.judged, strict=True):
+            if isinstance(judged, np.ndarray):
+                known = supervision(sample.labels, sample.complete)
+                fit.append(_restrict(sample, known & ~judged))
+            elif not judged:
+                fit.append(sample)
+        return fit
 
 
 def split_samples(samples: Sequence[Sample], fraction: float, seed: int) -> Split:
@@ -134,19 +163,24 @@ def split_samples(samples: Sequence[Sample], fraction: float, seed: int) -> Spli
         train = [sample for i, sample in enumerate(samples) if i not in chosen]
         held_out = [sample for i, sample in enumerate(samples) if i in chosen]
         words = f"{count} of {len(samples)} images"
+        judged: Judged = tuple(i in chosen for i in range(len(samples)))
     elif fraction > 0:
-        train, held_out, words = _hold_out_blocks(samples, fraction, rng)
+        train, held_out, words, judged = _hold_out_blocks(samples, fraction, rng)
     else:
-        return Split(list(samples), [], "")
+        return _hold_out_nothing(samples)
     if min(_count_cells(train), _count_cells(held_out)) < 2 or not _has_background(train):
-        return Split(list(samples), [], "")
-    return Split(train, held_out, words)
+        return _hold_out_nothing(samples)
+    return Split(train, held_out, words, judged)
+
+
+def _hold_out_nothing(samples: Sequence[Sample]) -> Split:
+    return Split(list(samples), [], "", (False,) * len(samples))
 
 
 def _hold_out_blocks(
     samples: Sequence[Sample], fraction: float, rng: np.random.Generator
-) -> tuple[list[Sample], list[Sample], str]:
-    train, held_out = [], []
+) -> tuple[list[Sample], list[Sample], str, Judged]:
+    train, held_out, masks = [], [], []
     chosen_count = total = 0
     for sample in samples:
         known = supervision(sample.labels, sample.complete)
@@ -156,11 +190,12 @@ def _hold_out_blocks(
         chosen = rng.choice(with_paint, count, replace=False) if count else np.empty(0, int)
         judged = _keep_cells_whole(np.isin(blocks, chosen), sample.labels)
         train.append(_restrict(sample, known & ~judged))
+        masks.append(judged)
         if count:
             held_out.append(_restrict(sample, known & judged))
         chosen_count += count
         total += len(with_paint)
-    return train, held_out, f"{chosen_count} of {total} regions"
+    return train, held_out, f"{chosen_count} of {total} regions", tuple(masks)
 
 
 def _cut_blocks(known: NDArray[np.bool_]) -> NDArray[np.int64]:

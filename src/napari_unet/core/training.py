@@ -17,14 +17,23 @@ from napari_unet.core.annotation import check_labels, check_trainable
 from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model, save_model
 from napari_unet.core.config import TRAIN_PRESETS, TrainConfig, check_limits
-from napari_unet.core.dataset import TileSampler, split_samples
+from napari_unet.core.dataset import Split, TileSampler, split_samples
 from napari_unet.core.device import DeviceReport, resolve_device
 from napari_unet.core.errors import InputError
 from napari_unet.core.models.base import Segmenter
 from napari_unet.core.prediction import autocast, place
 from napari_unet.core.starting import cell_diameters, check_output, start_model
 from napari_unet.core.training_log import TrainingLog
-from napari_unet.core.types import Judging, Prepared, Sample, Stepped, TrainEvent, Validated, Warned
+from napari_unet.core.types import (
+    Judging,
+    Prepared,
+    Repainted,
+    Sample,
+    Stepped,
+    TrainEvent,
+    Validated,
+    Warned,
+)
 from napari_unet.core.validation import Validator
 
 _FIRST_LOOK = 8.0  # seconds
@@ -41,11 +50,12 @@ def train(
     validation: Sequence[Sample] = (),
     class_names: Sequence[str] = (),
     output: Path | str | None = None,
-) -> Generator[TrainEvent, None, Model]:
+) -> Generator[TrainEvent, Sequence[Sample] | None, Model]:
     """Train a model on what is painted.
 
     Stop is `close()`: it takes effect at the step that is running, and the best state so far is
-    saved.
+    saved. `send(samples)` in answer to Stepped hands over the same samples painted on since: the
+    next batches are drawn from them, but for what is held out.
 
     Parameters
     ----------
@@ -95,10 +105,12 @@ def train(
     card.training.update(images=len(samples), device=where.words)
     place(segmenter.net, where)
     if validation:
-        fit, judge, held_out = list(samples), list(validation), f"{len(validation)} images"
+        split = split_samples(samples, 0, config.seed)
+        judge, held_out = list(validation), f"{len(validation)} images"
     else:
         split = split_samples(samples, config.val_fraction, config.seed)
-        fit, judge, held_out = split.train, split.held_out, split.words
+        judge, held_out = split.held_out, split.words
+    fit = split.train
     yield _prepared(fit, segmenter, where, held_out)
     if not judge:
         yield Warned("Too little is painted to hold some of it out: the last state will be kept.")
@@ -108,7 +120,9 @@ def train(
         if start_from is not None and judge:
             yield from run.validate()
         while run.fraction < 1:
-            yield run.step()
+            painted = yield run.step()
+            if painted is not None:
+                yield run.learn_from(painted, split)
             if judge and run.validation_due():
                 yield from run.validate()
         model = yield from run.finish()
@@ -188,6 +202,16 @@ class _Run:
         )
         self.log.add(event)
         return event
+
+    def learn_from(self, samples: Sequence[Sample], split: Split) -> Repainted | Warned:
+        """Draw from the samples as they are now, if they can be learned from."""
+        try:
+            check_trainable(samples)
+            fit = split.refresh(samples)
+            self.sampler.take(fit)
+        except InputError as error:
+            return Warned(f"What was painted since is left out. {error}")
+        return Repainted(len(cell_diameters(fit)))
 
     def _ready_net(self) -> nn.Module:
         """The net in training mode; what a start model knows of whole data sets is kept.

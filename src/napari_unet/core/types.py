@@ -68,6 +68,13 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class Repainted:
+    """From here on training draws from what was painted since it began: so many cells now."""
+
+    cells: int
+
+
+@dataclass(frozen=True)
 class Judging:
     """The held-out part is being looked at: `done` of `total` images."""
 
@@ -108,7 +115,7 @@ class TileDone:
     region: Region
 
 
-TrainEvent: TypeAlias = Prepared | Stepped | Judging | Validated | Warned
+TrainEvent: TypeAlias = Prepared | Stepped | Repainted | Judging | Validated | Warned
 PredictEvent: TypeAlias = TileDone | Warned
 
 

@@ -144,6 +144,12 @@ class Compute(QObject):
         )
         return self._begin(job)
 
+    def repaint(self, job: int, sample: Sample) -> None:
+        """Have a training of one sample learn from it as it is now; nothing where it has ended."""
+        known = self._jobs.get(job)
+        if known is not None and known.posted and not known.stopping:
+            self._children[0].post(job, lambda: known.repaint(sample))
+
     def predict(
         self,
         model: Path | str,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_unet.core.card import read_card
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.types import Region, Sample
-from napari_unet.messages import Predict, Train
+from napari_unet.messages import Predict, Repaint, Train
 from napari_unet.shared_arrays import SharedArray, SharedArrays
 
 
@@ -41,6 +41,7 @@ class Job:
     longest: float = 0.0
     arrays: SharedArrays = field(default_factory=SharedArrays)
     results: dict[str, SharedArray] = field(default_factory=dict)
+    labels: SharedArray | None = None
 
     def __post_init__(self) -> None:
         self._written = self._written_at()
@@ -58,6 +59,17 @@ class Job:
             f"the {self.title.lower()} did not {what} within {seconds:.0f} s and the compute "
             "process was ended: the next job starts a new one"
         )
+
+    def repaint(self, sample: Sample) -> Repaint | None:
+        """Write the labels over those that the process was given; for a thread.
+
+        None where they are those of an image of another size.
+        """
+        if self.labels is None or self.labels.shape != sample.labels.shape:
+            return None
+        self.arrays[self.labels][...] = sample.labels
+        complete = None if sample.complete is None else np.packbits(sample.complete).tobytes()
+        return Repaint(self.number, complete, dict(sample.classes))
 
     def result(self, name: str) -> NDArray[Any]:
         """The shared array that the process fills: "labels" or "probabilities"."""
@@ -89,9 +101,11 @@ def training(
 
     def make(job: Job) -> Train:
         share = job.arrays.share_sample
+        shared = tuple(share(sample) for sample in samples)
+        job.labels = shared[0].labels
         return Train(
             job=number,
-            samples=tuple(share(sample) for sample in samples),
+            samples=shared,
             config=config,
             output=str(output),
             start_from=None if start_from is None else str(start_from),

@@ -6,7 +6,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_unet.core.config import TrainConfig
-from napari_unet.core.types import Judging, Prepared, Stepped, Validated, Warned
+from napari_unet.core.types import Judging, Prepared, Repainted, Stepped, Validated, Warned
 from napari_unet.widgets._device_badge import short_name
 from napari_unet.widgets._plot import CurvePlot
 from napari_unet.widgets._task_bar import TaskBar
@@ -42,6 +42,7 @@ class TrainingLog(QWidget):
         self._config = config
         self._prepared: Prepared | None = None
         self._step: Stepped | None = None
+        self._cells = ""
         self._first: Validated | None = None
         self._best: Validated | None = None
         self.just_got_better = False
@@ -68,6 +69,8 @@ class TrainingLog(QWidget):
             case Prepared():
                 self._prepared = event
                 self._bar.prepare(f"Preparing · {event.cells} cells · {self._device}")
+            case Repainted(cells=cells):
+                self._cells = f"{cells} cells · "
             case Warned():
                 self.warn(event.message)
 
@@ -127,7 +130,8 @@ class TrainingLog(QWidget):
         if self._config.steps is None:
             total = 60 * self._config.minutes
         self._bar.run(
-            f"Training · {clock(min(step.seconds, total))} of {clock(total)} · {self._device} · "
+            f"Training · {clock(min(step.seconds, total))} of {clock(total)} · {self._cells}"
+            f"{self._device} · "
             f"{step.images_per_second:.{0 if step.images_per_second >= 10 else 1}f} images/s",
             step.fraction,
         )

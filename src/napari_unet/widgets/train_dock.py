@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unet.core.annotation import check_trainable
 from napari_unet.core.config import AugmentConfig, NormalizeConfig, TrainConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.start_models import start_model_files
-from napari_unet.core.types import Sample
+from napari_unet.core.types import Region, Sample
 from napari_unet.widgets._device_badge import DeviceBadge
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import Fold, Form, guard_wheel, tidy
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 BUDGETS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Minutes to choose from."""
 
+_REPAINT_MS = 700  # the hand rests
+
 
 class TrainDock(Dock):
     """Choose how long, press Train, watch; the model is saved and chosen for prediction."""
@@ -41,6 +46,11 @@ class TrainDock(Dock):
         super().__init__(napari_viewer)
         self._job: int | None = None
         self._output: Path | None = None
+        self._source: object = None
+        self._repaint_soon = QTimer(self)
+        self._repaint_soon.setSingleShot(True)
+        self._repaint_soon.setInterval(_REPAINT_MS)
+        self._repaint_soon.timeout.connect(self._repaint)
         self._settings = QWidget()
         self._build_settings()
         self.bar = TaskBar("Train")
@@ -108,13 +118,15 @@ class TrainDock(Dock):
         return Fold("Advanced", content)
 
     def _connect(self) -> None:
-        compute = self.session.compute
+        session, compute = self.session, self.session.compute
         connect = self.connections.connect
         connect(compute.ready, self.device.show_report)
         connect(compute.happened, self._on_happened)
         connect(compute.done, self._on_done)
         connect(compute.stopped, self._on_stopped)
         connect(compute.failed, self._on_failed)
+        for painted in (session.painted, session.regions_changed, session.classes_changed):
+            connect(painted, self._on_painted)
         connect(self.session.image_changed, self._show_readiness)
         connect(self.session.labels_changed, self._show_readiness)
         connect(self.session.viewer.events.theme, self._on_theme)
@@ -149,6 +161,7 @@ class TrainDock(Dock):
         except InputError as error:
             self._refuse(str(error))
             return
+        self._source = self._trained_on()
         self.saved.show_path(None)
         self.bar.prepare("Preparing · looking at the annotation")
         self._settings.setEnabled(False)
@@ -181,6 +194,34 @@ class TrainDock(Dock):
             start_from=self.start_from.path,
             class_names=self.session.class_names,
         )
+
+    def _on_painted(self, region: Region | None = None) -> None:
+        """What is painted while a training runs goes into its next batches."""
+        if self._job is not None:
+            self._repaint_soon.start()
+
+    def _repaint(self) -> None:
+        if self._job is None or self._trained_on() != self._source:
+            return
+        with contextlib.suppress(InputError):  # the annotation was put away
+            run(
+                _read_trainable,
+                self.session.sample_reader(),
+                on_done=partial(self._hand_over, self._job),
+                on_error=self.log.warn,
+                owner=self,
+            )
+
+    def _hand_over(self, job: int, sample: Sample) -> None:
+        if job == self._job:
+            self.session.compute.repaint(job, sample)
+
+    def _trained_on(self) -> object:
+        """Which plane of which image and which labels are in view."""
+        session = self.session
+        if session.image is None or session.labels is None:
+            return None
+        return session.image, session.labels, session.plane_index(session.image)
 
     def _stop(self) -> None:
         if self._job is not None:
@@ -229,7 +270,7 @@ class TrainDock(Dock):
             self._preview.show_model(path)
 
     def _end(self, sentence: str) -> None:
-        self._job = None
+        self._job = self._source = None
         self.log.end()
         self._settings.setEnabled(True)
         self.bar.finish(sentence)
