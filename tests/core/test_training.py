@@ -12,6 +12,7 @@ from napari_unet.core.config import AugmentConfig, PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
 from napari_unet.core.models import MODELS
+from napari_unet.core.models.unet import UNetSegmenter
 from napari_unet.core.prediction import predict
 from napari_unet.core.training import train
 from napari_unet.core.training_log import log_path
@@ -113,6 +114,35 @@ def test_what_is_painted_meanwhile_enters_the_next_batches(discs, quick):
     assert refused.message.startswith("What was painted since is left out. Nothing is painted")
     assert isinstance(next(work), Stepped)
     work.close()
+
+
+def test_less_is_tried_when_the_memory_runs_out(discs, quick, monkeypatch):
+    loss = UNetSegmenter.loss
+
+    def greedy(self, batch):
+        if batch.index.numel() > 64 * 64:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss(self, batch)
+
+    monkeypatch.setattr(UNetSegmenter, "loss", greedy)
+    config = dataclasses.replace(quick, steps=2, val_fraction=0, batch_size=4)
+    _, events = run([discs], config)
+    said = [event.message for event in events if isinstance(event, Warned)][1:]
+    assert [words.partition("with ")[2] for words in said] == [
+        "batches of 2 and tiles of 96 px.",
+        "batches of 1 and tiles of 96 px.",
+        "batches of 1 and tiles of 64 px.",
+    ]
+    assert [event.step for event in events if isinstance(event, Stepped)] == [1, 2]
+
+
+def test_what_does_not_fit_at_all_is_an_error(discs, quick, monkeypatch):
+    def refuse(self, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(UNetSegmenter, "loss", refuse)
+    with pytest.raises(torch.OutOfMemoryError):
+        run([discs], dataclasses.replace(quick, val_fraction=0))
 
 
 def test_going_on_scores_the_start_model_first(discs, quick, tmp_path):

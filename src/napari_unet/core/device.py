@@ -123,3 +123,16 @@ def _faster_cpu_precision() -> Precision:
     capabilities: Mapping[str, object] = {} if ask is None else ask()
     has_units = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
     return "bfloat16" if has_units else "float32"
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device had no more memory to give: less at a time may still do."""
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+
+
+def free_memory(where: DeviceReport) -> None:
+    """Give back what torch keeps of the device's memory for later."""
+    if where.device == "cuda":
+        torch.cuda.empty_cache()
+    elif where.device == "mps":
+        torch.mps.empty_cache()

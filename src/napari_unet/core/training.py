@@ -18,7 +18,12 @@ from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model, save_model
 from napari_unet.core.config import TRAIN_PRESETS, TrainConfig, check_limits
 from napari_unet.core.dataset import Split, TileSampler, split_samples
-from napari_unet.core.device import DeviceReport, resolve_device
+from napari_unet.core.device import (
+    DeviceReport,
+    free_memory,
+    is_out_of_memory,
+    resolve_device,
+)
 from napari_unet.core.errors import InputError
 from napari_unet.core.models.base import Segmenter
 from napari_unet.core.prediction import autocast, place
@@ -37,6 +42,7 @@ from napari_unet.core.types import (
 from napari_unet.core.validation import Validator
 
 _FIRST_LOOK = 8.0  # seconds
+_SMALLEST_TILE = 64  # px of the network
 _TURNED = 3  # looks in a row with a worse loss on the held-out part than the best before
 
 
@@ -120,7 +126,14 @@ def train(
         if start_from is not None and judge:
             yield from run.validate()
         while run.fraction < 1:
-            painted = yield run.step()
+            try:
+                event = run.step()
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                yield run.shrink(error)
+                continue
+            painted = yield event
             if painted is not None:
                 yield run.learn_from(painted, split)
             if judge and run.validation_due():
@@ -156,8 +169,9 @@ class _Run:
         self.optimizer = _make_optimizer(segmenter, config)
         self.average = copy.deepcopy(segmenter.net)
         self.tile = segmenter.training_tile(config.tile)
+        self.batch_size = config.batch_size
         self.best: Model | None = None
-        self.steps = 0
+        self.steps = self.images = 0
         self.loss = torch.zeros(())
         self.began = time.perf_counter()
         self.validated_at, self.validation_took = self.began, 0.0
@@ -176,7 +190,7 @@ class _Run:
         net, config = self._ready_net(), self.config
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * _schedule(self.fraction)
-        batch = self.sampler.draw(config.batch_size, self.tile, config.augment)
+        batch = self.sampler.draw(self.batch_size, self.tile, config.augment)
         with autocast(self.where):
             loss = torch.stack(list(self.segmenter.loss(batch).values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
@@ -190,6 +204,7 @@ class _Run:
             )
         shown, self.loss = (loss.detach() if self.steps == 0 else self.loss), loss.detach()
         self.steps += 1
+        self.images += self.batch_size
         seconds = time.perf_counter() - self.began
         fraction = min(1.0, self.fraction)
         event = Stepped(
@@ -198,10 +213,27 @@ class _Run:
             seconds=seconds,
             remaining=seconds * (1 - fraction) / max(fraction, 1e-9),
             loss=float(shown),
-            images_per_second=self.steps * config.batch_size / seconds,
+            images_per_second=self.images / seconds,
         )
         self.log.add(event)
         return event
+
+    def shrink(self, error: RuntimeError) -> Warned:
+        """Go on with half of the batch, or then of the tile, after the memory ran out."""
+        least = self.segmenter.training_tile(_SMALLEST_TILE)
+        if self.batch_size > 1:
+            self.batch_size //= 2
+        elif self.tile > least:
+            half = self.segmenter.training_tile(round(self.tile / self.segmenter.pixel / 2))
+            self.tile = max(least, half)
+        else:
+            raise error
+        self.optimizer.zero_grad(set_to_none=True)
+        free_memory(self.where)
+        return Warned(
+            f"The memory of {self.where.name} ran out: training goes on with batches of "
+            f"{self.batch_size} and tiles of {self.tile} px."
+        )
 
     def learn_from(self, samples: Sequence[Sample], split: Split) -> Repainted | Warned:
         """Draw from the samples as they are now, if they can be learned from."""
