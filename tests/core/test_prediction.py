@@ -13,6 +13,7 @@ from napari_unet.core.events import exhaust
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
 from napari_unet.core.normalize import normalize
 from napari_unet.core.prediction import predict
+from napari_unet.core.types import Warned
 
 SAME = UNetConfig(base=4, depth=3, classes=2)
 VALID = UNetConfig(base=4, depth=3, padding="valid", normalization="none")
@@ -129,3 +130,23 @@ def test_the_mean_over_turns_turns_with_the_image(turns):
     mirrored = mean(image[:, :, ::-1].copy())
     np.testing.assert_allclose(upright[:, :, ::-1], mirrored, atol=1e-5)
     assert np.abs(upright - probabilities(model, image, 128)).max() > 1e-3
+
+
+def test_smaller_tiles_are_tried_when_the_memory_runs_out(monkeypatch):
+    model = untrained(SAME)
+    image = np.random.default_rng(2).random((1, 200, 150))
+    expected = probabilities(model, image, 64)
+    tell = UNetSegmenter.predict_tile
+
+    def greedy(self, image, **options):
+        if image.shape[-1] > 64 + 2 * self.tile_context:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return tell(self, image, **options)
+
+    monkeypatch.setattr(UNetSegmenter, "predict_tile", greedy)
+    events = []
+    config = PredictConfig(tile=256, device="cpu", precision="float32")
+    found = exhaust(predict(model, image, config), events.append)
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
+    said = [event.message for event in events if isinstance(event, Warned)]
+    assert [words.partition("tiles of ")[2] for words in said] == ["128 px.", "64 px."]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Generator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -13,12 +14,19 @@ from torch import nn
 
 from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.device import DeviceReport, resolve_device
+from napari_unet.core.device import (
+    DeviceReport,
+    free_memory,
+    is_out_of_memory,
+    resolve_device,
+)
 from napari_unet.core.errors import InputError
 from napari_unet.core.models.base import Segmenter, Stitcher
 from napari_unet.core.normalize import normalize
 from napari_unet.core.tiling import grid, read
-from napari_unet.core.types import PredictEvent, Prediction, Region, TileDone
+from napari_unet.core.types import PredictEvent, Prediction, Region, TileDone, Warned
+
+_SMALLEST_TILE = 64
 
 
 def predict(
@@ -105,8 +113,33 @@ def stitch_tiles(
     config: PredictConfig,
     region: Region,
     out: NDArray[np.float32] | None = None,
+) -> Generator[PredictEvent, None, Stitcher]:
+    """Run the network over a normalised (C, H, W) image and collect what it says of `region`.
+
+    Begins anew with smaller tiles, and says so, where the memory of the device runs out: the
+    result is the same.
+    """
+    try:
+        return (yield from _stitch(segmenter, image, where, config, region, out))
+    except RuntimeError as error:
+        if not is_out_of_memory(error) or config.tile <= _SMALLEST_TILE:
+            raise
+    free_memory(where)
+    config = dataclasses.replace(config, tile=max(_SMALLEST_TILE, config.tile // 2))
+    yield Warned(
+        f"The memory of {where.name} ran out: predicting goes on in tiles of {config.tile} px."
+    )
+    return (yield from stitch_tiles(segmenter, image, where, config, region, out))
+
+
+def _stitch(
+    segmenter: Segmenter,
+    image: NDArray[np.float32],
+    where: DeviceReport,
+    config: PredictConfig,
+    region: Region,
+    out: NDArray[np.float32] | None,
 ) -> Generator[TileDone, None, Stitcher]:
-    """Run the network over a normalised (C, H, W) image and collect what it says of `region`."""
     context, stride = segmenter.tile_context, segmenter.stride
     tiles = grid((image.shape[1], image.shape[2]), config.tile, context, stride, region)
     stitcher = segmenter.stitcher(region, out)
