@@ -397,9 +397,8 @@ def test_a_look_at_the_inbox_is_short_however_full_it_is(record, run, qtbot):
         record.compute._inbox.put((child, Happened(job, Stepped(number, 0, 0, 0, 0, 0))))
         if number % 10 == 0:
             record.compute._inbox.put((child, Happened(job, tile)))
-    begin = time.perf_counter()
     record.compute._tick()
-    assert time.perf_counter() - begin < 0.02
+    assert len(record.events) <= 4  # 5 ms of them, at 2 ms each
     qtbot.waitUntil(lambda: record.compute._inbox.empty(), timeout=5000)
     tiles = [event.done for _, event in record.events if isinstance(event, TileDone)]
     assert tiles == list(range(0, 300, 10))
