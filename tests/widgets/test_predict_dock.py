@@ -14,8 +14,9 @@ from qtpy.QtCore import Qt
 from fake_compute import FakeCompute
 from napari_unet.core.card import ModelCard
 from napari_unet.core.config import InstanceConfig
+from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import TileDone
-from napari_unet.widgets import _model_files
+from napari_unet.widgets import _model_choice, _model_files
 from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
 from napari_unet.widgets.predict_dock import PredictDock
@@ -88,7 +89,18 @@ def shown(dock):
     return dock.session.viewer.layers["hela · prediction"]
 
 
-def test_without_a_model_there_is_a_next_step(qtbot, model, folder, warned):
+def test_the_start_model_predicts_before_anything_is_trained(qtbot, model, add_cells, folder):
+    add_cells(model)
+    session(model)._compute = FakeCompute()
+    dock = PredictDock(model)
+    qtbot.addWidget(dock)
+    assert dock.bar.sentence == "Ready to find cells in “hela”."
+    (call,) = click(qtbot, dock).predictions
+    assert call.arguments[0] == find_model_file("nuclei")
+
+
+def test_without_a_model_there_is_a_next_step(qtbot, model, folder, warned, monkeypatch):
+    monkeypatch.setattr(_model_choice, "start_model_files", list)
     session(model)._compute = FakeCompute()
     dock = PredictDock(model)
     qtbot.addWidget(dock)
