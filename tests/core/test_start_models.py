@@ -61,7 +61,9 @@ def test_only_a_model_that_says_so_takes_any_channels(trained):
         probabilities(strict, cells(18).image)
 
 
-@pytest.mark.parametrize(("size", "zoom"), [(18, 1.0), (30, 1.0), (40, 0.5), (9, 2.0), (90, 0.25)])
+@pytest.mark.parametrize(
+    ("size", "zoom"), [(18, 1.0), (40, 1.0), (60, 1 / 3), (5, 2.0), (90, 0.25)]
+)
 def test_cells_of_another_size_are_zoomed_to_that_of_the_start_model(trained, size, zoom):
     card, segmenter = start_model([cells(size)], TrainConfig(), "unet", "default", trained, ())
     assert segmenter.config.zoom == zoom

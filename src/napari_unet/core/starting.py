@@ -22,7 +22,7 @@ from napari_unet.core.models.base import Segmenter
 from napari_unet.core.prediction import fit_channels
 from napari_unet.core.types import Sample
 
-_ALIKE = 1.8
+_ALIKE = 3.0
 """Cells up to so many times as large or as small as those of the start model need no zoom."""
 
 
