@@ -12,6 +12,7 @@ from napari_unet.core.annotation import (
     check_labels,
     check_trainable,
     class_index,
+    count_cells,
     findings,
     summarize,
     supervision,
@@ -157,6 +158,16 @@ def test_summary():
 
 def test_summary_of_nothing():
     assert summarize(np.zeros((4, 4), np.int32)).cells == 0
+
+
+@quick
+@given(paint, st.sampled_from([1, 10**6]))
+def test_cells_that_touch_are_those_a_ridge_is_cut_in(labels, times):
+    cut = np.unique(labels[cut_ridge(labels)])
+    assert count_cells(np.where(labels > 0, labels * times, labels)) == (
+        len(np.unique(labels[labels > 0])),
+        len(cut),
+    )
 
 
 def test_clean_paint_has_no_findings():

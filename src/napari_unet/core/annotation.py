@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from napari_unet.core._boxes import bound
+from napari_unet.core._label_tables import bound, meet
 from napari_unet.core.border_weights import border_term, class_weight_values, cut_ridge
 from napari_unet.core.config import WeightConfig
 from napari_unet.core.errors import InputError
@@ -185,18 +185,25 @@ def weight_map(sample: Sample, config: WeightConfig) -> NDArray[np.float32]:
 
 def summarize(labels: NDArray[np.int32], complete: NDArray[np.bool_] | None = None) -> Summary:
     """Count what is painted: see `Summary`."""
-    cells = np.unique(labels[labels > 0])
-    touching = np.unique(labels[cut_ridge(labels)])
+    cells, touching = count_cells(labels)
     background = bool((labels == BACKGROUND).any())
     said = supervision(labels, complete)
     region = complete is not None and bool(complete.any())
     return Summary(
-        cells=int(cells.size),
-        touching=int(touching.size),
+        cells=cells,
+        touching=touching,
         background_said=background,
         unsaid=float(1.0 - np.count_nonzero(said) / said.size),
         whole_frame=not background and not region,
     )
+
+
+def count_cells(labels: NDArray[Any]) -> tuple[int, int]:
+    """Count the cells of (H, W) labels, and those of them that touch another one."""
+    names, _ = _name_densely(labels)
+    present, touching = np.zeros((2, int(names.max(initial=0)) + 1), np.bool_)
+    meet(names, present, touching)
+    return int(np.count_nonzero(present)), int(np.count_nonzero(touching))
 
 
 def findings(
@@ -317,14 +324,18 @@ def _places(mask: NDArray[np.bool_], max_gap: int) -> int:
     return int(ndimage.label(grown, structure=np.ones((3, 3), bool))[1])
 
 
+def _name_densely(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Labels that a table has room for, and the label of each of these; None: they are as given."""
+    if labels.max(initial=0) <= labels.size:
+        return labels, None
+    values, names = np.unique(np.maximum(labels, 0), return_inverse=True)
+    names = names.reshape(labels.shape) + int(values[0] > 0)
+    return names, np.append(0, values[values > 0])
+
+
 def _find_boxes(labels: NDArray[np.int32]) -> Iterator[tuple[int, Region]]:
     """Each label > 0 and its bounding box, in the order of the labels."""
-    values: NDArray[np.int32] | None = None
-    names: NDArray[Any] = labels
-    if labels.max(initial=0) > labels.size:  # a table of all of them would not fit
-        values, names = np.unique(np.maximum(labels, 0), return_inverse=True)
-        names = names.reshape(labels.shape) + int(values[0] > 0)
-        values = np.append(0, values[values > 0])
+    names, values = _name_densely(labels)
     boxes = np.tile((labels.shape[0], -1, labels.shape[1], -1), (int(names.max(initial=0)) + 1, 1))
     bound(names, boxes)
     for name in np.flatnonzero(boxes[:, 1] >= 0).tolist():

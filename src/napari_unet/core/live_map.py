@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core._label_tiles import Ridge
-from napari_unet.core.annotation import class_index, supervision
+from napari_unet.core.annotation import class_index, count_cells, supervision
 from napari_unet.core.border_weights import (
     border_term,
     class_weight_values,
-    cut_ridge,
     nearest_two,
     update,
 )
@@ -32,6 +32,7 @@ _BINS = 48
 _COUNTED = 4_000_000
 _TILE = 128
 _LOOKS = 24
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,14 +146,14 @@ class LiveMap:
 
     def measure(self, labels: NDArray[Any]) -> Figures:
         """Put the map in figures; `labels` as they are now."""
-        touching = np.unique(labels[cut_ridge(labels)])
+        _, touching = count_cells(labels)
         largest = float(self.shown.max(initial=0.0))
         step = -(-self.shown.size // _COUNTED) or 1
         weights, known = self.shown.ravel()[::step], self._known.ravel()[::step]
         return Figures(
             largest=largest,
             above_one=float(np.count_nonzero(self.shown > 1)) / max(1, self.shown.size),
-            touching=int(np.count_nonzero(touching > 0)),
+            touching=touching,
             unsaid=1 - float(np.count_nonzero(self._known)) / max(1, self._known.size),
             histogram=np.histogram(weights[known], _BINS, (0.0, max(largest, 1e-9)))[0],
         )
@@ -238,13 +239,14 @@ def measure_gaps(labels: NDArray[Any]) -> Gaps | None:
         image a few parts, spread over it, are looked at.
     """
     tiles = [
-        _grow((slice(top, top + _TILE), slice(left, left + _TILE)), 0, labels.shape)
+        (slice(top, top + _TILE), slice(left, left + _TILE))
         for top in range(0, labels.shape[0], _TILE)
         for left in range(0, labels.shape[1], _TILE)
     ]
-    painted = [tile for tile in tiles if labels[tile].max(initial=0) > 0]
-    step = -(-len(painted) // _LOOKS) or 1
-    found = [_narrowest(labels, tile) for tile in painted[::step]]
+    # steps of the golden section spread any number of them over the image
+    order = np.argsort(np.arange(len(tiles)) * _GOLDEN % 1)
+    painted = (tiles[i] for i in order.tolist() if labels[tiles[i]].max(initial=0) > 0)
+    found = [_narrowest(labels, tile) for tile in itertools.islice(painted, _LOOKS)]
     widths = np.concatenate([np.empty(0, np.float32), *found])
     if not widths.size:
         return None

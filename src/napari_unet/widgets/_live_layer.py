@@ -20,6 +20,7 @@ from napari_unet.core.live_map import Figures, LiveMap, measure_gaps
 from napari_unet.core.types import Region
 from napari_unet.widgets import _layers, _worker
 from napari_unet.widgets._connections import Connections
+from napari_unet.widgets._hand import RestTimer
 from napari_unet.widgets._pixel import explain_pixel
 from napari_unet.widgets._planes import PlaneIndex, Reader
 from napari_unet.widgets._session import Session
@@ -78,9 +79,12 @@ class LiveLayer(QObject):
         self._took = 0.0
         self._making = _worker.Latest(self)
         self._measuring, self._gauging = _worker.Latest(self), _worker.Latest(self)
-        self._soon = self._timer(_GATHER_MS, self._make)
-        self._rest = self._timer(_REST_MS, self._on_rest)
-        self._gauge_soon = self._timer(_GAPS_MS, self._gauge)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_GATHER_MS)
+        self._soon.timeout.connect(self._make)
+        self._rest = RestTimer(_REST_MS, self._on_rest)
+        self._gauge_soon = RestTimer(_GAPS_MS, self._gauge)
         self._of_layer = Connections()
         for signal in (session.regions_changed, session.classes_changed, session.weights_changed):
             connections.connect(signal, self.refresh)
@@ -134,13 +138,6 @@ class LiveLayer(QObject):
         if self._live is None or not self._warm:
             return ""
         return explain_pixel(self._session, self._live.shown, position)
-
-    def _timer(self, delay_ms: int, slot: Any) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(delay_ms)
-        timer.timeout.connect(slot)
-        return timer
 
     def _on_warm(self, _: None) -> None:
         self._warm = True

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import sleep
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet.core.annotation import (
@@ -23,6 +22,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.types import Region
 from napari_unet.widgets import _tools
 from napari_unet.widgets._connections import Connections
+from napari_unet.widgets._hand import RestTimer
 from napari_unet.widgets._planes import Reader
 from napari_unet.widgets._session import Session
 from napari_unet.widgets._worker import Latest
@@ -74,8 +74,8 @@ class PaintReport(QWidget):
         for row in self._rows:
             layout.addWidget(row.line)
         layout.addWidget(self.slips)
-        self._count_soon = _timer(_COUNT_MS, self._count)
-        self._look_soon = _timer(_LOOK_MS, self._look)
+        self._count_soon = RestTimer(_COUNT_MS, self._count)
+        self._look_soon = RestTimer(_LOOK_MS, self._look)
         for signal in (
             session.image_changed,
             session.labels_changed,
@@ -211,11 +211,3 @@ def _wrapped() -> QLabel:
     label = QLabel()
     label.setWordWrap(True)
     return label
-
-
-def _timer(delay_ms: int, slot: Any) -> QTimer:
-    timer = QTimer()  # no parent: it is stopped when the widget may be deleted already
-    timer.setSingleShot(True)
-    timer.setInterval(delay_ms)
-    timer.timeout.connect(slot)
-    return timer

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QApplication,
     QButtonGroup,
     QCheckBox,
     QFormLayout,
@@ -24,6 +23,7 @@ from napari_unet.core.config import WEIGHT_PRESETS, WeightConfig
 from napari_unet.core.live_map import Figures, Gaps, explain_merging
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import Fold, Form, tidy
+from napari_unet.widgets._hand import is_down
 from napari_unet.widgets._live_layer import LiveLayer
 from napari_unet.widgets._status import StatusWords
 from napari_unet.widgets._weight_scale import WeightScale
@@ -187,8 +187,8 @@ class WeightsDock(Dock):
             self._hover.start()
 
     def _look(self) -> None:
-        if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
-            return  # painting or panning
+        if is_down():
+            return
         words = self.live.look(np.asarray(self.session.viewer.cursor.position))
         self.here.setText(words)
         self._status.add(words)
