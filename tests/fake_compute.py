@@ -134,13 +134,13 @@ FAULTS = {
 def predict(request, result):
     """Threshold channel 0 row by row."""
     image = attach(request.image)[(slice(None), *(request.region or ()))]
-    probabilities, labels = attach(request.probabilities), attach(request.labels)
+    probabilities, labels = attach(request.maps), attach(request.labels)
     for row in range(len(labels)):
         probabilities[:, row] = image[0, row] > 0
         time.sleep(request.config.tile / 1e5)
         yield TileDone(row + 1, len(labels), (slice(row, row + 1), slice(0, labels.shape[1])))
     labels[...] = probabilities[0] > 0.5
-    result.update(cells=1, seconds=0.5, classes=[1], scores=[1.0], has_probabilities=True)
+    result.update(cells=1, seconds=0.5, classes=[1], scores=[1.0], mapped=1)
 
 
 def prepare():

@@ -98,7 +98,11 @@ def _repainted(sample: Sample, news: Repaint) -> Sample:
 
 
 def predict(request: Predict, result: dict[str, Any]) -> Work:
-    """Predict into the shared arrays; the result has "cells", "seconds", "classes", "scores"."""
+    """Predict into the shared arrays; the result tells of the cells.
+
+    It has "cells", "seconds", "classes", "scores", and "mapped": of how many classes the first
+    maps are the probabilities.
+    """
     from napari_unet.core.prediction import predict
 
     begin = perf_counter()
@@ -108,14 +112,15 @@ def predict(request: Predict, result: dict[str, Any]) -> Work:
         attach(request.image),
         request.config,
         region=request.region,
-        out=attach(request.probabilities),
+        out=attach(request.maps),
         name=request.name,
     )
     labels[...] = prediction.labels
     result["cells"] = len(prediction.scores)
     result["classes"] = prediction.classes
     result["scores"] = prediction.scores
-    result["has_probabilities"] = prediction.probabilities is not None
+    probabilities = prediction.probabilities
+    result["mapped"] = 0 if probabilities is None else len(probabilities)
     result["seconds"] = perf_counter() - begin
 
 

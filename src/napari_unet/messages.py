@@ -37,14 +37,14 @@ class Train:
 
 @dataclass(frozen=True, eq=False)
 class Predict:
-    """Predict a region of an image into `probabilities` (K, h, w) and `labels` (h, w)."""
+    """Predict a region of an image into `maps` (M, h, w) and `labels` (h, w)."""
 
     job: int
     model: str
     image: SharedArray
     config: PredictConfig
     region: Region | None
-    probabilities: SharedArray
+    maps: SharedArray
     labels: SharedArray
     name: str = "image"
 

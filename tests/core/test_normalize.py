@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from napari_unet.core.config import NormalizeConfig
 from napari_unet.core.errors import InputError
-from napari_unet.core.normalize import normalize, percentiles
+from napari_unet.core.normalize import normalize, percentiles, settle_polarity
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, float])
@@ -68,3 +68,28 @@ def test_a_constant_channel_beside_a_good_one_is_zero():
     image = np.stack([np.full((8, 8), 3.0), np.arange(64.0).reshape(8, 8)])
     assert (normalize(image)[0] == 0).all()
     assert percentiles(image).shape == (2, 2)
+
+
+def nuclei(seed=0):
+    """Few bright pixels on a dark, noisy ground."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(20, 3, (2, 50, 50)) + 100 * (rng.random((2, 50, 50)) < 0.2)
+
+
+def test_stained_cells_look_like_fluorescent_ones():
+    image = nuclei()
+    np.testing.assert_allclose(normalize(255 - image), normalize(image), atol=1e-5)
+    as_is = normalize(255 - image, NormalizeConfig(polarity="bright"))
+    assert abs(as_is - normalize(image)).max() > 0.5
+    turned = normalize(image, NormalizeConfig(polarity="dark"))
+    np.testing.assert_allclose(turned, as_is, atol=1e-5)
+
+
+def test_one_polarity_of_all_images_is_that_of_the_next_ones():
+    bright, dark = nuclei(), 255 - nuclei(1)
+    auto = NormalizeConfig()
+    assert settle_polarity([bright, nuclei(1)], auto).polarity == "bright"
+    assert settle_polarity([dark, 255 - bright], auto).polarity == "dark"
+    assert settle_polarity([bright, dark], auto).polarity == "auto"
+    fixed = NormalizeConfig(polarity="bright")
+    assert settle_polarity([dark], fixed) == fixed

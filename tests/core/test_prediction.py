@@ -107,13 +107,25 @@ def test_probabilities_go_into_the_callers_array():
     model = untrained(SAME)
     out = np.full((2, 40, 40), -1, np.float32)
     prediction = exhaust(predict(model, np.random.default_rng(0).random((1, 40, 40)), out=out))
-    assert prediction.probabilities is out
+    assert np.shares_memory(prediction.probabilities, out)
     assert 0 <= out.min() <= out.max() <= 1
 
 
 def test_an_image_of_other_channels_is_refused():
     with pytest.raises(InputError, match="3 channels, such as RGB"):
         exhaust(predict(untrained(SAME), np.ones((3, 8, 8))))
+
+
+def test_the_distance_is_stitched_as_the_probabilities_are():
+    model = untrained(UNetConfig(base=4, depth=3, classes=2, distance=True))
+    image = np.random.default_rng(3).random((1, 90, 70))
+    whole, tiled = (np.zeros((3, 90, 70), np.float32) for _ in range(2))
+    for out, tile in ((whole, 1024), (tiled, 24)):
+        config = PredictConfig(device="cpu", precision="float32", tile=tile)
+        found = exhaust(predict(model, image, config, out=out))
+        assert found.probabilities.shape == (2, 90, 70)
+    np.testing.assert_allclose(tiled, whole, atol=1e-4)
+    assert whole[2].std() > 0.01
 
 
 @pytest.mark.parametrize("turns", [1, 2])

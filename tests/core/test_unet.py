@@ -43,7 +43,7 @@ def test_one_optimiser_step_on_the_papers_tile_lowers_the_loss():
     segmenter.net.eval()  # without dropout, the same tile gives the same loss
     image = torch.randn(1, 1, 576, 576)
     index = (image[:, 0, 96:-96, 96:-96] > 0).long()
-    batch = Batch(image, index, torch.ones(index.shape))
+    batch = Batch(image, index, torch.ones(index.shape), torch.zeros(index.shape))
     optimizer = torch.optim.SGD(segmenter.net.parameters(), 1e-3, momentum=0.99)
     first = segmenter.loss(batch)["cross-entropy"]
     first.backward()
@@ -69,7 +69,7 @@ def test_loss_is_the_weighted_cross_entropy_by_brute_force(classes):
                 p = np.exp(a) / np.exp(a).sum()
                 energy -= float(weight[b, y, x]) * math.log(p[int(index[b, y, x])])
     expected = energy / int((weight > 0).sum())
-    loss = segmenter.loss(Batch(image, index, weight))["cross-entropy"]
+    loss = segmenter.loss(Batch(image, index, weight, torch.zeros(index.shape)))["cross-entropy"]
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -80,9 +80,30 @@ def test_unsaid_pixels_carry_no_gradient():
     weight = torch.zeros(1, 8, 8)
     weight[0, :4] = 1
     index = torch.zeros(1, 8, 8, dtype=torch.long)
-    loss = segmenter.loss(Batch(image, index, weight))["cross-entropy"]
+    loss = segmenter.loss(Batch(image, index, weight, torch.zeros(index.shape)))["cross-entropy"]
     index[0, 4:] = 1
-    assert segmenter.loss(Batch(image, index, weight))["cross-entropy"].item() == loss.item()
+    assert (
+        segmenter.loss(Batch(image, index, weight, torch.zeros(index.shape)))[
+            "cross-entropy"
+        ].item()
+        == loss.item()
+    )
+
+
+def test_the_distance_is_learnt_by_its_weighted_relative_entropy():
+    segmenter = UNetSegmenter(UNetConfig(base=4, depth=1, distance=True))
+    segmenter.net.eval()
+    image, distance = torch.randn(1, 1, 8, 8), torch.rand(1, 8, 8)
+    index, weight = torch.zeros(1, 8, 8, dtype=torch.long), torch.rand(1, 8, 8)
+    estimate = torch.sigmoid(segmenter.net(image)[:, 2]).detach()
+    terms = [
+        (t * torch.log(t / p)) for t, p in ((distance, estimate), (1 - distance, 1 - estimate))
+    ]
+    expected = float((weight * (terms[0] + terms[1])).sum() / 64)
+    got = segmenter.loss(Batch(image, index, weight, distance))["distance"]
+    assert got.item() == pytest.approx(expected, rel=1e-4)
+    none = segmenter.loss(Batch(image, index, weight, estimate))["distance"]
+    assert none.item() == pytest.approx(0, abs=1e-6)
 
 
 def test_targets_weigh_classes_by_the_papers_w_c_and_nothing_unsaid():

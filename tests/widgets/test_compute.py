@@ -315,14 +315,14 @@ def test_a_prediction_hands_over_its_arrays(record, qtbot, card):
 
 def test_a_prediction_can_be_looked_at_while_it_runs(record, qtbot, card):
     job = record.compute.predict(card, lambda: np.ones((1, 100, 8)), PredictConfig(tile=1024))
-    assert record.compute.probabilities(job) is None
+    assert record.compute.maps(job) is None
     wait_for_step(qtbot, record, job, 3)
     done = [event.region for _, event in record.events if isinstance(event, TileDone)][-1]
-    live = record.compute.probabilities(job)
+    live = record.compute.maps(job)
     assert (live[:, *done] == 1).all()
     assert live[:, -1].sum() == 0
     qtbot.waitUntil(lambda: record.ends != [], timeout=20_000)
-    assert record.compute.probabilities(job) is None
+    assert record.compute.maps(job) is None
     assert live.all()
 
 

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from napari_unet.core._label_tables import bound, meet
+from napari_unet.core._label_tables import meet
 from napari_unet.core.border_weights import border_term, class_weight_values, cut_ridge
 from napari_unet.core.config import WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import split_components
+from napari_unet.core.label_boxes import find_boxes, name_densely
 from napari_unet.core.types import Region, Sample
 
 BACKGROUND = -1
@@ -200,7 +201,7 @@ def summarize(labels: NDArray[np.int32], complete: NDArray[np.bool_] | None = No
 
 def count_cells(labels: NDArray[Any]) -> tuple[int, int]:
     """Count the cells of (H, W) labels, and those of them that touch another one."""
-    names, _ = _name_densely(labels)
+    names, _ = name_densely(labels)
     present, touching = np.zeros((2, int(names.max(initial=0)) + 1), np.bool_)
     meet(names, present, touching)
     return int(np.count_nonzero(present)), int(np.count_nonzero(touching))
@@ -237,7 +238,7 @@ def look_through(
     labels: NDArray[np.int32], min_size: int = 20, max_gap: int = 1
 ) -> Iterator[list[Finding]]:
     """`findings` cell by cell, so that a caller can rest or stop in between."""
-    for label, box in _find_boxes(labels):
+    for label, box in find_boxes(labels):
         yield _look_at(labels[box] == label, label, box, min_size, max_gap)
 
 
@@ -322,26 +323,6 @@ def _places(mask: NDArray[np.bool_], max_gap: int) -> int:
     side = np.ones((max_gap + 1, max_gap + 1), bool)
     grown = ndimage.binary_dilation(np.pad(mask, max_gap + 1), side)
     return int(ndimage.label(grown, structure=np.ones((3, 3), bool))[1])
-
-
-def _name_densely(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Labels that a table has room for, and the label of each of these; None: they are as given."""
-    if labels.max(initial=0) <= labels.size:
-        return labels, None
-    values, names = np.unique(np.maximum(labels, 0), return_inverse=True)
-    names = names.reshape(labels.shape) + int(values[0] > 0)
-    return names, np.append(0, values[values > 0])
-
-
-def _find_boxes(labels: NDArray[np.int32]) -> Iterator[tuple[int, Region]]:
-    """Each label > 0 and its bounding box, in the order of the labels."""
-    names, values = _name_densely(labels)
-    boxes = np.tile((labels.shape[0], -1, labels.shape[1], -1), (int(names.max(initial=0)) + 1, 1))
-    bound(names, boxes)
-    for name in np.flatnonzero(boxes[:, 1] >= 0).tolist():
-        top, bottom, left, right = boxes[name].tolist()
-        label = name if values is None else int(values[name])
-        yield label, (slice(top, bottom + 1), slice(left, right + 1))
 
 
 def _shift(place: Region, box: Region) -> Region:

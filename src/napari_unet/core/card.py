@@ -38,6 +38,8 @@ class ModelCard:
         Provenance: images, steps, seconds, seed, device, start_from, versions, config.
     diameter : float
         Median diameter of the cells it learned from, in pixels of the network; 0 where unknown.
+    maps : int
+        Maps of an image's size that a prediction consists of; 0 for one a class.
     any_channels : bool
         Whether it takes images of any number of channels, see `Segmenter.fit`.
     scores : dict
@@ -54,6 +56,7 @@ class ModelCard:
     scores: dict[str, Any] = field(default_factory=dict)
     diameter: float = 0.0
     any_channels: bool = False
+    maps: int = 0
 
     def to_header(self) -> dict[str, str]:
         """As safetensors keeps it: text to text."""
@@ -101,7 +104,9 @@ def _parse(metadata: object, path: Path) -> ModelCard:
         values = json.loads(metadata["card"])
         known = {item.name for item in dataclasses.fields(ModelCard)}
         values = {key: value for key, value in values.items() if key in known}
-        values["normalize"] = from_dict(NormalizeConfig, values["normalize"])
+        # cards without a polarity are of models that have seen their images as they are
+        normalize = {"polarity": "bright", **values["normalize"]}
+        values["normalize"] = from_dict(NormalizeConfig, normalize)
         values["instances"] = from_dict(InstanceConfig, values["instances"])
         values["classes"] = tuple(values["classes"])
         card = ModelCard(**values)

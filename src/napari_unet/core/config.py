@@ -104,6 +104,12 @@ class NormalizeConfig:
         why="asinh curve that lifts dim cells beside bright ones; 0 for none",
         limits=(0, 1000),
     )
+    polarity: Literal["auto", "bright", "dark"] = option(
+        "auto",
+        label="Cells are",
+        why="an image that is bright for the most part is turned, so that stained cells are bright",
+        choices=("auto", "bright", "dark"),
+    )
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,9 @@ class TileSampler:
         targets = self._segmenter.targets(samples, self._weights)
         for sample, target in zip(samples, targets, strict=True):
             image = torch.from_numpy(normalize(sample.image, self._normalization, sample.name))
-            maps = torch.from_numpy(np.stack([target.index.astype(np.float32), target.weight]))
+            maps = torch.from_numpy(
+                np.stack([target.index.astype(np.float32), target.weight, target.distance])
+            )
             known = target.weight > 0
             if not known.any():
                 continue
@@ -95,10 +97,12 @@ class TileSampler:
     def draw(self, count: int, tile: int, augmentation: AugmentConfig) -> Batch:
         """Draw a batch of `count` tiles with an edge of `tile` pixels."""
         tiles = [self._draw_tile(tile, augmentation) for _ in range(count)]
-        image, index, weight = (torch.stack(maps) for maps in zip(*tiles, strict=True))
-        return Batch(image.contiguous(memory_format=torch.channels_last), index, weight)
+        image, target = (torch.stack(maps) for maps in zip(*tiles, strict=True))
+        index, weight, distance = target.unbind(1)
+        image = image.contiguous(memory_format=torch.channels_last)
+        return Batch(image, index.long(), weight, distance)
 
-    def _draw_tile(self, tile: int, augmentation: AugmentConfig) -> tuple[Tensor, Tensor, Tensor]:
+    def _draw_tile(self, tile: int, augmentation: AugmentConfig) -> tuple[Tensor, Tensor]:
         source = self._sources[self._rng.choice(len(self._sources), p=self._mass)]
         anchor = source.anchors[self._rng.integers(len(source.anchors))]
         center = anchor + self._rng.uniform(-tile / 4, tile / 4, 2)
@@ -113,8 +117,7 @@ class TileSampler:
         image = resample(source.image, grid, "bilinear")
         image = change_grey_values(image, augmentation, self._random)
         inner = slice(self._margin, size - self._margin)
-        index, weight = resample(source.target, grid[inner, inner], "nearest")
-        return image, index.long(), weight
+        return image, resample(source.target, grid[inner, inner], "nearest")
 
 
 @dataclass(frozen=True)

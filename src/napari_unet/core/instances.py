@@ -11,6 +11,7 @@ from scipy import ndimage as ndi
 from skimage.segmentation import watershed
 
 from napari_unet.core.config import InstanceConfig
+from napari_unet.core.distances import distance_to_border
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Prediction
 
@@ -22,6 +23,9 @@ roundness. Chosen on the outlines of nuclei and of phase-contrast cells, with ha
 ridges missing, and on maps of nets trained for a few minutes.
 """
 
+NECK_LEARNED = 0.75
+"""The same where the height is a relative distance that the network expects."""
+
 RIDGE = 2
 """Width in pixels of the widest ridge; a training target has one pixel cut from either cell."""
 
@@ -32,15 +36,20 @@ _NEIGHBOURS: tuple[tuple[Any, Any], ...] = (
 )
 
 
-def label_instances(probabilities: NDArray[np.float32], config: InstanceConfig) -> Prediction:
-    """Make cells of the class probabilities of one image.
+def label_instances(
+    maps: NDArray[np.float32], config: InstanceConfig, classes: int | None = None
+) -> Prediction:
+    """Make cells of what a network says of one image.
 
     Parameters
     ----------
-    probabilities : (K, H, W) float32 array
-        Probability of each cell class 1 … K; background has what is missing to 1.
+    maps : (K, H, W) or (K + 1, H, W) float32 array
+        Probability of each cell class 1 … K; background has what is missing to 1. A further map
+        is the `distances.relative_distance` that the network expects.
     config : InstanceConfig
         Threshold, splitting, and which objects are kept.
+    classes : int, optional
+        K; by default every map is a class.
 
     Returns
     -------
@@ -53,16 +62,16 @@ def label_instances(probabilities: NDArray[np.float32], config: InstanceConfig) 
     InputError
         For an array that is empty or not (K, H, W), or has values that are not finite.
     """
-    probabilities = np.asarray(probabilities, np.float32)
-    if probabilities.ndim != 3 or probabilities.size == 0:
+    maps = np.asarray(maps, np.float32)
+    if maps.ndim != 3 or maps.size == 0:
         raise InputError(
-            f"The probabilities have the shape {probabilities.shape}: give (classes, rows, "
-            "columns)."
+            f"The probabilities have the shape {maps.shape}: give (classes, rows, columns)."
         )
-    if not np.isfinite(probabilities).all():
+    if not np.isfinite(maps).all():
         raise InputError(
             "The probabilities have values that are not finite: train or load another model."
         )
+    probabilities, further = maps[:classes], maps[len(maps) if classes is None else classes :]
     foreground = probabilities.sum(axis=0)
     mask = foreground > config.threshold
     labels, _ = ndi.label(mask, output=np.int32)
@@ -71,13 +80,12 @@ def label_instances(probabilities: NDArray[np.float32], config: InstanceConfig) 
     if config.split == "watershed":
         # a filled hole is improbable but no neck
         solid = np.maximum(foreground, config.threshold)
-        labels = split_components(labels, solid, config.min_size)
+        labels = split_components(labels, solid, config.min_size, *further)
     labels = grow_where_cells_meet(labels, foreground)
     if config.fill_holes:
         labels = fill_holes(labels)
     labels = _keep(labels, config)
-    classes, scores = _describe(labels, probabilities, foreground)
-    return Prediction(labels, classes, scores, probabilities)
+    return Prediction(labels, *_describe(labels, probabilities, foreground), probabilities)
 
 
 def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -108,21 +116,26 @@ def _contacts(
 
 
 def split_components(
-    labels: NDArray[np.int32], foreground: NDArray[np.float32], min_size: int
+    labels: NDArray[np.int32],
+    foreground: NDArray[np.float32],
+    min_size: int,
+    distance: NDArray[np.float32] | None = None,
 ) -> NDArray[np.int32]:
     """Part components at their necks.
 
-    The height of a pixel is its distance to the background × its probability, slightly
-    smoothed. Each maximum of it is flooded; then basins are joined again, highest neck first,
-    unless the neck is low in comparison with both basins (`NECK_LONG`, `NECK_ROUND`). So
-    long and ragged cells stay whole, whatever their size. A part of fewer than `min_size`
-    pixels is joined to the one it hangs on most.
+    The height of a pixel is the relative distance that the network expects (`NECK_LEARNED`), or
+    else its distance to the background, × its probability, slightly smoothed. Each maximum of it
+    is flooded; then basins are joined again, highest neck first, unless the neck is low in
+    comparison with both basins (`NECK_LONG`, `NECK_ROUND` for a distance in pixels). So long and
+    ragged cells stay whole, whatever their size. A part of fewer than `min_size` pixels is
+    joined to the one it hangs on most.
     """
     area = np.bincount(labels.ravel())
     large = area >= 2 * max(min_size, 1)
     large[0] = False
     inside = large[labels]
-    height = ndi.gaussian_filter(_distances(labels, large) * foreground, 1.0)
+    depth = distance_to_border(labels, large) if distance is None else distance * inside
+    height = ndi.gaussian_filter(depth * foreground, 1.0)
     maxima = (ndi.maximum_filter(height, 3) == height) & inside
     seeds, n = ndi.label(maxima, output=np.int32)
     summit, component = np.zeros(n + 1, np.float32), np.zeros(n + 1, np.int32)
@@ -133,24 +146,8 @@ def split_components(
     if not mask.any():
         return labels
     basins = watershed(-height, np.where(mask, seeds, 0), mask=mask).astype(np.int32)
-    cell = _join(basins, height, summit, min_size)
+    cell = _join(basins, height, summit, min_size, None if distance is None else NECK_LEARNED)
     return np.where(mask, cell[basins] + len(area), labels).astype(np.int32)
-
-
-def _distances(labels: NDArray[np.int32], chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Distance to the background in the chosen components: by boxes, as most of a frame is none."""
-    distances = np.zeros(labels.shape, np.float32)
-    for label, found in enumerate(ndi.find_objects(labels), 1):
-        if not chosen[label]:
-            continue
-        rows, columns = found
-        box = (
-            slice(max(rows.start - 1, 0), rows.stop + 1),
-            slice(max(columns.start - 1, 0), columns.stop + 1),
-        )
-        component = labels[box] == label
-        distances[box][component] = ndi.distance_transform_edt(component)[component]
-    return distances
 
 
 def _join(
@@ -158,6 +155,7 @@ def _join(
     height: NDArray[np.float32],
     summit: NDArray[np.float32],
     min_size: int,
+    widest: float | None,
 ) -> NDArray[np.int32]:
     """For each basin 0 … n the basin whose cell it belongs to."""
     pairs = _necks(basins, height)
@@ -172,6 +170,8 @@ def _join(
         return i
 
     def is_wide(neck: float, a: int, b: int) -> bool:
+        if widest is not None:
+            return neck >= widest * min(top[a], top[b])
         roundness = min(1.0, pi * top[a] ** 2 / area[a], pi * top[b] ** 2 / area[b])
         ratio = NECK_LONG + (NECK_ROUND - NECK_LONG) * roundness
         return neck >= ratio * min(top[a], top[b])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,8 +30,9 @@ def percentiles(
     Returns
     -------
     (C, 2) float64 array
-        Black and white of each channel. Where the percentiles coincide (a few bright cells on
-        a flat ground) minimum and maximum take their place.
+        Black and white of each channel; of an image with dark cells on a bright ground black is
+        the brighter one. Where the percentiles coincide (a few bright cells on a flat ground)
+        minimum and maximum take their place.
 
     Raises
     ------
@@ -49,28 +52,45 @@ def percentiles(
     if np.issubdtype(image.dtype, np.complexfloating):
         raise InputError(f"{name} is complex: take its modulus or one of its parts first.")
     stride = max(1, int(np.ceil(np.sqrt(image[0].size / _SAMPLED_PIXELS))))
-    pairs = np.empty((len(image), 2))
+    pairs, turned = np.empty((2, len(image), 2))
+    ranks = [config.low, config.high, 100 - config.high, 50, 100 - config.low]
+    middles = np.empty(len(image))
     if image.dtype == np.bool_:
         image = image.view(np.uint8)
-    for channel, (plane, pair) in enumerate(zip(image, pairs, strict=True)):
+    for channel, plane in enumerate(image):
         if np.issubdtype(plane.dtype, np.floating) and not np.isfinite(plane).all():
             raise InputError(
                 f"{name} holds NaN or infinite values in channel {channel}: replace them first."
             )
-        pair[:] = np.percentile(plane[::stride, ::stride], [config.low, config.high])
-        if pair[1] <= pair[0]:
-            pair[:] = plane.min(), plane.max()
+        low, high, dark, middle, bright = np.percentile(plane[::stride, ::stride], ranks)
+        if high <= low or bright <= dark:
+            low, high = dark, bright = plane.min(), plane.max()
+        pairs[channel], turned[channel] = (low, high), (bright, dark)
+        middles[channel] = (middle - low) / ((high - low) or 1.0)
     if (pairs[:, 1] <= pairs[:, 0]).all():
         raise InputError(
             f"{name} is constant (every pixel is {pairs[0, 0]:g}): there is nothing to see in it."
         )
-    return pairs
+    is_dark = config.polarity == "dark" or (config.polarity == "auto" and middles.mean() > 0.5)
+    return turned if is_dark else pairs
+
+
+def settle_polarity(images: Iterable[NDArray[Any]], config: NormalizeConfig) -> NormalizeConfig:
+    """Where all images are of one polarity, say so for those to come."""
+    if config.polarity != "auto":
+        return config
+    dark = {bool((np.diff(percentiles(image, config)) < 0).any()) for image in images}
+    if len(dark) != 1:
+        return config
+    return dataclasses.replace(config, polarity="dark" if dark.pop() else "bright")
 
 
 def normalize(
     image: NDArray[Any], config: NormalizeConfig | None = None, name: str = "image"
 ) -> NDArray[np.float32]:
     """Scale each channel so that its low percentile is 0 and its high percentile is 1.
+
+    An image with dark cells on a bright ground is turned first, see `NormalizeConfig.polarity`.
 
     Between them asinh(s·x)/asinh(s) with the stretch s lifts what is dim (Lupton et al. 1999, for
     stars beside galaxies). Values outside are kept, not clipped. A constant channel becomes 0.

@@ -19,6 +19,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_atomically
 from napari_unet.core.models import find_model
 from napari_unet.core.models.base import Segmenter
+from napari_unet.core.normalize import settle_polarity
 from napari_unet.core.prediction import fit_channels
 from napari_unet.core.types import Sample
 
@@ -56,7 +57,10 @@ def start_model(
         model = load_model(start_from, config.device)
         names = _names(class_names or model.card.classes, classes)
         card, segmenter = _go_on(model, samples, names)
-        card = dataclasses.replace(card, instances=config.instances, training=training, scores={})
+        normalize = settle_polarity((s.image for s in samples), card.normalize)
+        card = dataclasses.replace(
+            card, normalize=normalize, instances=config.instances, training=training, scores={}
+        )
         return card, segmenter
     if preset not in TRAIN_PRESETS:
         raise InputError(f"There is no preset {preset!r}: choose {' or '.join(TRAIN_PRESETS)}.")
@@ -69,9 +73,10 @@ def start_model(
         config=to_dict(plan),
         channels=channels,
         classes=names,
-        normalize=config.normalize,
+        normalize=settle_polarity((s.image for s in samples), config.normalize),
         instances=config.instances,
         training=training,
+        maps=segmenter.maps,
         diameter=_median_diameter(samples) / segmenter.pixel,
     )
     return card, segmenter
@@ -98,6 +103,7 @@ def _go_on(
         config=to_dict(segmenter.config),
         channels=channels,
         any_channels=False,
+        maps=segmenter.maps,
         classes=names + model.card.classes[len(names) :],
     )
     return card, segmenter

@@ -54,7 +54,8 @@ class Compute(QObject):
         An event of `napari_unet.core.types`.
     done(job : int, result : dict)
         Training: "model" (path). Prediction: "cells", "seconds", "classes" (n,), "scores" (n,),
-        "labels" (h, w) int32 and "probabilities" (K, h, w) float32 or None, of the region.
+        "labels" (h, w) int32 and "maps" (M, h, w) float32 or None, of the region, of
+        which the first "mapped" are class probabilities.
     stopped(job : int, result : dict)
         Training: "model", the path where something was saved, else None.
     failed(job : int, message : str, details : str)
@@ -165,12 +166,12 @@ class Compute(QObject):
         """
         return self._begin(prediction(next(self._numbers), model, read, config, region, name))
 
-    def probabilities(self, job: int) -> NDArray[np.float32] | None:
-        """What a prediction under way has so far, (K, h, w); None where there is none."""
+    def maps(self, job: int) -> NDArray[np.float32] | None:
+        """What a prediction under way has so far, (M, h, w); None where there is none."""
         known = self._jobs.get(job)
         if known is None or not known.started or not known.results:
             return None
-        return known.result("probabilities")
+        return known.result("maps")
 
     def stop(self, job: int) -> None:
         """End a job at its next yield and keep what it has. A job that has ended is left alone."""
@@ -258,9 +259,8 @@ class Compute(QObject):
             return
         result = dict(reply.result)
         if isinstance(reply, Done) and job.results:
-            has_map = result.pop("has_probabilities")
             result["labels"] = job.result("labels")
-            result["probabilities"] = job.result("probabilities") if has_map else None
+            result["maps"] = job.result("maps") if result["mapped"] else None
         self._free(job)
         (self.done if isinstance(reply, Done) else self.stopped).emit(job.number, result)
 

@@ -72,7 +72,7 @@ class Job:
         return Repaint(self.number, complete, dict(sample.classes))
 
     def result(self, name: str) -> NDArray[Any]:
-        """The shared array that the process fills: "labels" or "probabilities"."""
+        """The shared array that the process fills: "labels" or "maps"."""
         return self.arrays[self.results[name]]
 
     @property
@@ -129,8 +129,9 @@ def prediction(
     def make(job: Job) -> Predict:
         image = read()
         shape = _shape(image, region)
-        classes = len(read_card(model).classes)
-        job.results["probabilities"] = job.arrays.reserve((classes, *shape), np.float32)
+        card = read_card(model)
+        maps = card.maps or len(card.classes)
+        job.results["maps"] = job.arrays.reserve((maps, *shape), np.float32)
         job.results["labels"] = job.arrays.reserve(shape, np.int32)
         return Predict(
             job=number,

@@ -68,7 +68,7 @@ class _Target:
 
 
 class Predictor(QObject):
-    """Predicts what the session's image shows and keeps the probabilities.
+    """Predicts what the session's image shows and keeps what the network says of it.
 
     Signals
     -------
@@ -92,7 +92,8 @@ class Predictor(QObject):
         self._session = session
         self._job: int | None = None
         self._target: _Target | None = None
-        self._probabilities: NDArray[np.float32] | None = None
+        self._maps: NDArray[np.float32] | None = None
+        self._mapped = 0
         self._seconds = 0.0
         self._labelling = Latest(self)
         self._connections = Connections()
@@ -109,8 +110,8 @@ class Predictor(QObject):
 
     @property
     def can_relabel(self) -> bool:
-        """Whether there are probabilities to label."""
-        return self._probabilities is not None
+        """Whether there are maps to label."""
+        return self._maps is not None
 
     def start(self, model: Path, config: PredictConfig, region: Region | None = None) -> None:
         """Ask for the cells of the plane in view, or of a region of it.
@@ -133,10 +134,10 @@ class Predictor(QObject):
             self._session.compute.stop(self._job)
 
     def relabel(self, config: InstanceConfig) -> None:
-        """Label the kept probabilities with another threshold or size, off the GUI thread."""
-        if self._target is None or self._probabilities is None or self.busy:
+        """Label the kept maps with another threshold or size, off the GUI thread."""
+        if self._target is None or self._maps is None or self.busy:
             return
-        self._settle(self._target, self._probabilities, config)
+        self._settle(self._target, self._maps, config)
 
     def close(self) -> None:
         """Stop what runs and let go of everything."""
@@ -147,7 +148,7 @@ class Predictor(QObject):
     def _forget(self) -> None:
         if self._target is not None:
             self._target.forget()
-        self._job = self._target = self._probabilities = None
+        self._job = self._target = self._maps = None
 
     def _on_happened(self, job: int, event: object) -> None:
         if job != self._job:
@@ -161,7 +162,7 @@ class Predictor(QObject):
         if job != self._job or self._target is None:
             return
         self._job = None
-        self._probabilities = result["probabilities"]
+        self._maps, self._mapped = result["maps"], result["mapped"]
         self._seconds = float(result["seconds"])
         self._settle(self._target, result["labels"], None)
 
@@ -186,6 +187,7 @@ class Predictor(QObject):
             _settle,
             data,
             config,
+            self._mapped,
             before,
             target.region,
             on_done=lambda settled: self._show(target, *settled),
@@ -224,15 +226,16 @@ class Predictor(QObject):
 def _settle(
     data: NDArray[Any],
     config: InstanceConfig | None,
+    classes: int,
     read_before: Reader | None,
     region: Region | None,
 ) -> tuple[NDArray[np.int32], int, float]:
     """The labels to show, their number and median diameter.
 
-    `data` are probabilities to label with `config`, or labels where that is None; `read_before`
-    gives the plane around `region`.
+    `data` are maps to label with `config`, `classes` of them class probabilities, or labels where
+    it is None; `read_before` gives the plane around `region`.
     """
-    labels = np.array(data) if config is None else label_instances(data, config).labels
+    labels = np.array(data) if config is None else label_instances(data, config, classes).labels
     if read_before is not None and region is not None:
         labels = fit_into(read_before().astype(np.int32, copy=False), labels, region)
     cells = int(np.count_nonzero(np.bincount(labels.ravel())[1:]))

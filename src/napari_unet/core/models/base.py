@@ -26,10 +26,13 @@ class Target:
         What stands at each pixel: a class or an instance, as the family needs it.
     weight : (H, W) float32 array
         How much each pixel counts; 0 where nothing was said.
+    distance : (H, W) float32 array
+        How deep it lies in its cell, 0 to 1: `distances.relative_distance`.
     """
 
     index: NDArray[np.int32]
     weight: NDArray[np.float32]
+    distance: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +43,13 @@ class Batch:
     ----------
     image : (B, C, h + 2·margin, w + 2·margin) float32 tensor
     index : (B, h, w) int64 tensor
-    weight : (B, h, w) float32 tensor
+    weight, distance : (B, h, w) float32 tensors
     """
 
     image: Tensor
     index: Tensor
     weight: Tensor
+    distance: Tensor
 
 
 class Stitcher(ABC):
@@ -76,6 +80,8 @@ class Segmenter(ABC):
         Pixels around a tile that its prediction depends on.
     train_margin : int
         Pixels that the network eats on each side of a training tile.
+    maps : int
+        Maps of an image's size that its predictions consist of; 0 where they are other things.
     pixel : float
         Pixels of the image to one of the network, which sees cells of any size at one size.
     """
@@ -88,6 +94,7 @@ class Segmenter(ABC):
     stride: int
     tile_context: int
     train_margin: int
+    maps: int
     pixel: float = 1.0
 
     def training_tile(self, edge: int) -> int:
@@ -146,4 +153,7 @@ class Segmenter(ABC):
 
     @abstractmethod
     def stitcher(self, region: Region, out: NDArray[np.float32] | None = None) -> Stitcher:
-        """Collect tiles over `region`; maps go to `out`, (K, h, w) of the region, where given."""
+        """Collect tiles over `region`; maps go to `out`, (M, h, w) of the region, where given.
+
+        M is `maps`.
+        """

@@ -26,6 +26,7 @@ from torch.nn import functional
 from napari_unet.core.annotation import class_index, supervision
 from napari_unet.core.border_weights import border_term, class_weight_values
 from napari_unet.core.config import InstanceConfig, WeightConfig, option
+from napari_unet.core.distances import relative_distance
 from napari_unet.core.instances import label_instances
 from napari_unet.core.models.base import Batch, Segmenter, Stitcher, Target
 from napari_unet.core.tiling import Tile
@@ -66,10 +67,15 @@ class UNetConfig:
         why="pixels of the network to one of the image: cells of any size look alike to it",
         choices=ZOOMS,
     )
+    distance: bool = option(
+        False, label="Distance", why="also learns how deep a pixel lies in its cell, to part cells"
+    )
 
 
 class UNet(nn.Module):
     """The network: (B, C, H, W) grey values to (B, 1 + K, H', W') logits, background first.
+
+    With `distance` one more follows, of `distances.relative_distance`.
 
     H and W are multiples of 2^depth for `padding="same"`, and H' = H; for "valid" they are
     16·m + 12 at depth 4, and H' = H − 184 (every max-pool sees an even size).
@@ -91,6 +97,7 @@ class UNet(nn.Module):
             _convolve_twice(2 * width, width, config) for width in widths[:-1]
         )
         self.classify = nn.Conv2d(config.base, 1 + config.classes, 1)
+        self.measure = nn.Conv2d(config.base, 1, 1) if config.distance else None
         self.apply(_initialize)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -107,7 +114,7 @@ class UNet(nn.Module):
             maps = self.up[level](maps)
             maps = self.merge[level](torch.cat([_crop(skips[level], maps), maps], dim=1))
         logits: Tensor = self.classify(maps)
-        return logits
+        return logits if self.measure is None else torch.cat([logits, self.measure(maps)], dim=1)
 
 
 def _convolve_twice(before: int, after: int, config: UNetConfig) -> nn.Sequential:
@@ -155,7 +162,10 @@ def _crop(skip: Tensor, like: Tensor) -> Tensor:
 
 
 class UNetSegmenter(Segmenter):
-    """Pixel-wise softmax over background and K cell classes, weighted cross-entropy."""
+    """Pixel-wise softmax over background and K cell classes, weighted cross-entropy.
+
+    The practical form also learns how deep each pixel lies in its cell, with the same weights.
+    """
 
     name = "unet"
     title = "U-Net"
@@ -165,6 +175,7 @@ class UNetSegmenter(Segmenter):
     def __init__(self, config: UNetConfig) -> None:
         self.config = config
         self.net = UNet(config)
+        self.maps = config.classes + config.distance
         self.pixel = 1 / config.zoom
         self.stride = round(2**config.depth * self.pixel)
         # the paper's border is 6·2^depth − 4 px; two more keep the tiles' origins aligned, and
@@ -188,7 +199,7 @@ class UNetSegmenter(Segmenter):
         large = float(large) * zoom
         # a cell should fit into what one output pixel sees, 12·2^depth px across, several times
         depth = int(np.clip(math.ceil(math.log2(max(large, 1.0) * 4 / 12)), 3, 4))
-        return UNetConfig(channels=channels, classes=classes, depth=depth, zoom=zoom)
+        return UNetConfig(channels=channels, classes=classes, depth=depth, zoom=zoom, distance=True)
 
     def fit(self, channels: int, classes: int, zoom: float) -> UNetSegmenter:
         zoom = _nearest_zoom(zoom)
@@ -223,29 +234,45 @@ class UNetSegmenter(Segmenter):
             weight = border_term(sample.labels, weights)
             weight += class_weights[classes]
             weight *= said
-            targets.append(Target(classes.astype(np.int32), weight))
+            targets.append(
+                Target(classes.astype(np.int32), weight, relative_distance(sample.labels))
+            )
         return targets
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """E = −Σ w(x) log p_l(x)(x), over the number of pixels with a weight."""
-        logits = self._logits(batch.image, self.train_margin)
-        nll = functional.cross_entropy(logits.float(), batch.index, reduction="none")
+        """E = −Σ w(x) log p_l(x)(x), over the number of pixels with a weight.
+
+        Of the distance t and its estimate p, both in 0 … 1, Σ w(x) (t log t/p + (1 − t) log
+        (1 − t)/(1 − p)) over the same number: the relative entropy, 0 where they agree.
+        """
+        logits = self._logits(batch.image, self.train_margin).float()
         said = (batch.weight > 0).sum().clamp(min=1)
-        return {"cross-entropy": (batch.weight * nll).sum() / said}
+        classes = 1 + self.config.classes
+        nll = functional.cross_entropy(logits[:, :classes], batch.index, reduction="none")
+        terms = {"cross-entropy": (batch.weight * nll).sum() / said}
+        if self.config.distance:
+            t, estimate = batch.distance, logits[:, classes]
+            cross = functional.binary_cross_entropy_with_logits(estimate, t, reduction="none")
+            entropy = torch.special.entr(t) + torch.special.entr(1 - t)
+            terms["distance"] = (batch.weight * (cross - entropy)).sum() / said
+        return terms
 
     def predict_tile(self, image: Tensor, *, average_turns: bool = False) -> Tensor:
         if not average_turns:
-            return self._probabilities(image)
+            return self._maps(image)
         total = torch.zeros(())
         for turns, mirrored in itertools.product(range(4), (False, True)):
             turned = torch.rot90(image, turns, (2, 3))
-            found = self._probabilities(turned.flip(3) if mirrored else turned)
+            found = self._maps(turned.flip(3) if mirrored else turned)
             total = total + torch.rot90(found.flip(3) if mirrored else found, -turns, (2, 3))
         return total / 8
 
-    def _probabilities(self, image: Tensor) -> Tensor:
-        logits = self._logits(image, self.tile_context)
-        return torch.softmax(logits.float(), dim=1)[:, 1:]
+    def _maps(self, image: Tensor) -> Tensor:
+        """Probability of each cell class, and the relative distance."""
+        logits = self._logits(image, self.tile_context).float()
+        classes = 1 + self.config.classes
+        probabilities = torch.softmax(logits[:, :classes], dim=1)[:, 1:]
+        return torch.cat([probabilities, torch.sigmoid(logits[:, classes:])], dim=1)
 
     def _logits(self, image: Tensor, margin: int) -> Tensor:
         """Logits of the image without `margin` pixels on each side."""
@@ -257,15 +284,17 @@ class UNetSegmenter(Segmenter):
         return logits[..., extra:-extra, extra:-extra] if extra else logits
 
     def stitcher(self, region: Region, out: NDArray[np.float32] | None = None) -> Stitcher:
-        return _MapStitcher(region, self.config.classes, out)
+        return _MapStitcher(region, self.config.classes, self.maps, out)
 
 
 class _MapStitcher(Stitcher):
-    """Puts the tiles' probabilities side by side and labels once, so that no cell has a seam."""
+    """Puts the tiles' maps side by side and labels once, so that no cell has a seam."""
 
-    def __init__(self, region: Region, classes: int, out: NDArray[np.float32] | None) -> None:
-        self._origin = region[0].start, region[1].start
-        shape = (classes, region[0].stop - region[0].start, region[1].stop - region[1].start)
+    def __init__(
+        self, region: Region, classes: int, maps: int, out: NDArray[np.float32] | None
+    ) -> None:
+        self._origin, self._classes = (region[0].start, region[1].start), classes
+        shape = (maps, region[0].stop - region[0].start, region[1].stop - region[1].start)
         self._maps = np.zeros(shape, np.float32) if out is None else out
 
     def add(self, tile: Tile, output: Tensor) -> None:
@@ -283,4 +312,4 @@ class _MapStitcher(Stitcher):
         target[:] = output[:, top : top + height, left : left + width].float().cpu().numpy()
 
     def result(self, config: InstanceConfig) -> Prediction:
-        return label_instances(self._maps, config)
+        return label_instances(self._maps, config, self._classes)
