@@ -1,11 +1,13 @@
 """Train the start model "nuclei" that comes with the package.
 
-    python scripts/train_start_model.py DATA -o nuclei.safetensors [--minutes 40] [--seed 0]
+    python scripts/train_start_model.py DATA -o nuclei.safetensors [--minutes 60] [--seed 0]
 
 DATA holds the openly licensed sets named below, each with `train/images` and `train/labels` of
 the same stems; nothing of their `val` is read. Grey images become three equal channels, so that
-one network takes any number of them. Small sets are repeated, so that each look is seen often.
-The weights are kept as float16; the card tells data, seed and scores on what was held out.
+one network takes any number of them; small cells are shown twice as large and large ones half as
+large, as prediction does by itself. Small sets are repeated, so that each look is seen often.
+The weights are kept as float16; the card tells data, seed and scores on what was held out. Where
+it was stopped or killed, the same command goes on.
 """
 
 from __future__ import annotations
@@ -17,12 +19,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from napari_unet.core.checkpoint import Model, load_model, save_model
 from napari_unet.core.config import AugmentConfig, TrainConfig
 from napari_unet.core.events import exhaust
 from napari_unet.core.files import expand, pair_by_stem, read_image, read_labels
-from napari_unet.core.training import train
+from napari_unet.core.models.unet import find_zoom
+from napari_unet.core.resumable import is_resumable
+from napari_unet.core.starting import cell_diameters
+from napari_unet.core.training import resume, train
 from napari_unet.core.types import Sample, Stepped, Validated
 
 SETS = {"dsb2018_fluo": 1, "bbbc039": 2, "bitdepth_tissue16": 2, "dsb2018_histology": 4}
@@ -31,7 +37,7 @@ AUGMENT = AugmentConfig(scale=1.6, intensity=0.35, noise=0.06, blur=1.5)
 
 
 def read_set(folder: Path) -> list[Sample]:
-    """All training images of a set, in three channels."""
+    """All training images of a set, in three channels, as they are."""
     images, labels = expand(folder / "images"), expand(folder / "labels", "labels")
     samples = []
     for image, truth in pair_by_stem(images, labels):
@@ -40,6 +46,20 @@ def read_set(folder: Path) -> list[Sample]:
             pixels = np.repeat(pixels, 3, axis=0)
         samples.append(Sample(pixels, read_labels(truth), name=str(image)))
     return samples
+
+
+def match_size(sample: Sample) -> Sample:
+    """The same image, larger or smaller by a factor of the network's, with cells of common size."""
+    zoom = find_zoom(float(np.median(cell_diameters([sample]))))
+    if zoom == 1:
+        return sample
+    image = torch.from_numpy(sample.image.astype(np.float32))[None]
+    labels = torch.from_numpy(sample.labels.astype(np.float64))[None, None]
+    height, width = (round(zoom * n) for n in sample.labels.shape)
+    grown = functional.interpolate(labels, (height, width), mode="nearest-exact")[0, 0]
+    mode = {"mode": "area"} if zoom < 1 else {"mode": "bilinear", "align_corners": False}
+    seen = functional.interpolate(image, (height, width), **mode)[0].numpy()
+    return dataclasses.replace(sample, image=seen, labels=grown.numpy().astype(np.int32))
 
 
 def split(samples: list[Sample], fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
@@ -53,19 +73,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     fit: list[Sample] = []
     judge: list[Sample] = []
     for name, times in SETS.items():
-        kept, held_out = split(read_set(given.data / name / "train"), 0.1, given.seed)
+        matched = [match_size(sample) for sample in read_set(given.data / name / "train")]
+        kept, held_out = split(matched, 0.1, given.seed)
         fit += times * kept
         judge += held_out
     config = TrainConfig(minutes=given.minutes, seed=given.seed, augment=AUGMENT, validations=24)
-    model = exhaust(train(fit, config, validation=judge, output=given.output), say)
+    if is_resumable(given.output):
+        work = resume(fit, given.output, validation=judge)
+    else:
+        work = train(fit, config, validation=judge, output=given.output)
+    model = exhaust(work, say)
     training = {**model.card.training, "data": list(SETS), "images": len(fit)}
-    card = dataclasses.replace(model.card, any_channels=True, training=training)
+    card = dataclasses.replace(model.card, any_channels=True, any_size=True, training=training)
     model.segmenter.net.half()
     save_model(Model(model.segmenter, card), given.output)
     print(load_model(given.output).card.scores, torch.__version__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -55,6 +56,30 @@ def model(folder):
     assert said["model"] == str(path)
     assert "held out 1 of 4 images" in done.stderr
     return path
+
+
+def test_ctrl_c_and_resume(folder, tmp_path):
+    path = tmp_path / "model.safetensors"
+    command = [*("train", "--images", folder / "images", "--labels", folder / "labels"), "-o", path]
+    flags = ("--steps", 30, "--tile", 64, "--batch-size", 1, "--validations", 1, "--json")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "napari_unet.cli", *map(str, (*command, *flags))],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with child:
+        for line in child.stderr:
+            if line.startswith("step 20"):
+                child.send_signal(signal.SIGINT)
+                break
+        rest = child.stderr.read()
+    assert child.returncode == 130, rest
+    assert "The same command with --resume goes on." in rest
+    done = call(*command, *flags, "--resume")
+    assert json.loads(done.stdout)["training"]["steps"] == 30
+    assert "step 1 " not in done.stderr
+    error = call(*command, *flags, "--resume", expect=2).stderr
+    assert error.startswith("napari-unet: No stopped training of")
 
 
 def test_train_predict_evaluate(folder, model):

@@ -82,18 +82,21 @@ def run_train(given: argparse.Namespace) -> dict[str, Any]:
     if "minutes" in given:
         config = dataclasses.replace(config, steps=None)
 
-    from napari_unet.core.training import train
+    from napari_unet.core.training import resume, train
 
-    work = train(
-        samples,
-        config,
-        architecture=given.architecture,
-        preset=given.preset,
-        start_from=None if given.start_from == "none" else given.start_from,
-        validation=validation,
-        output=given.output,
-    )
-    model = _watch(work)
+    if given.resume:
+        work = resume(samples, given.output, validation=validation)
+    else:
+        work = train(
+            samples,
+            config,
+            architecture=given.architecture,
+            preset=given.preset,
+            start_from=None if given.start_from == "none" else given.start_from,
+            validation=validation,
+            output=given.output,
+        )
+    model = _watch(work, given.output)
     return {
         "model": str(given.output),
         "scores": model.card.scores,
@@ -205,14 +208,16 @@ def _read_samples(images: list[str], labels: list[str]) -> list[Any]:
     return samples
 
 
-def _watch(work: Any) -> Any:
+def _watch(work: Any, model: Path) -> Any:
     """Run a training, telling of its events on stderr; Ctrl-C stops and saves."""
     from napari_unet.core.events import exhaust
+    from napari_unet.core.resumable import is_resumable
 
     try:
         return exhaust(work, _tell)
     except KeyboardInterrupt:
-        _say("Stopped; what was learnt so far is saved.")
+        go_on = " The same command with --resume goes on." if is_resumable(model) else ""
+        _say(f"Stopped; what was learnt so far is saved.{go_on}")
         raise
 
 
@@ -319,6 +324,11 @@ def _make_parser() -> argparse.ArgumentParser:
         default="none",
         metavar="none|nuclei|MODEL",
         help="a start model by its name, or a model file, to learn on from",
+    )
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the training of MODEL that was stopped or killed, with its settings",
     )
     train.add_argument("--val-images", nargs="+", metavar="PATH")
     train.add_argument("--val-labels", nargs="+", metavar="PATH")

@@ -57,22 +57,27 @@ _LAST_WORDS = 60.0  # seconds for a running step and its saving after the pipe h
 
 def train(request: Train, result: dict[str, Any]) -> Work:
     """Train; the result's "model" is the path that was written, or None."""
-    from napari_unet.core.training import train
+    from napari_unet.core.training import resume, train
 
     output = Path(request.output)
     before = _written_at(output)
     result["model"] = None
     samples = [attach_sample(sample) for sample in request.samples]
-    work = train(
-        [_copy(sample) for sample in samples],
-        request.config,
-        architecture=request.architecture,
-        preset=request.preset,
-        start_from=request.start_from,
-        validation=[attach_sample(sample) for sample in request.validation],
-        class_names=request.class_names,
-        output=output,
-    )
+    own = [_copy(sample) for sample in samples]
+    validation = [attach_sample(sample) for sample in request.validation]
+    if request.resume:
+        work = resume(own, output, validation=validation)
+    else:
+        work = train(
+            own,
+            request.config,
+            architecture=request.architecture,
+            preset=request.preset,
+            start_from=request.start_from,
+            validation=validation,
+            class_names=request.class_names,
+            output=output,
+        )
     try:
         with contextlib.closing(work), contextlib.suppress(StopIteration):
             event = next(work)

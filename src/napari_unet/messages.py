@@ -22,7 +22,10 @@ _LENGTH = struct.Struct("!Q")
 
 @dataclass(frozen=True, eq=False)
 class Train:
-    """Train on the samples and save at `output`; the fields are those of `training.train`."""
+    """Train on the samples and save at `output`; the fields are those of `training.train`.
+
+    With `resume` go on with the training of `output` that was stopped: `training.resume`.
+    """
 
     job: int
     samples: tuple[SharedSample, ...]
@@ -33,6 +36,7 @@ class Train:
     start_from: str | None = None
     validation: tuple[SharedSample, ...] = ()
     class_names: tuple[str, ...] = ()
+    resume: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,18 +21,18 @@ def sampler(samples, seed=0, plan=PLAN):
 
 
 def test_batches_have_the_shapes_that_the_network_needs(discs):
-    batch = sampler([discs]).draw(3, 64, AugmentConfig())
+    batch = sampler([discs]).draw(range(3), 64, AugmentConfig())
     assert batch.image.shape == (3, 1, 64, 64)
     assert batch.index.shape == batch.weight.shape == (3, 64, 64)
     assert batch.index.dtype == torch.int64
     plan = UNetConfig(base=4, depth=2, padding="valid")
-    batch = sampler([discs], plan=plan).draw(1, 64, AugmentConfig())
+    batch = sampler([discs], plan=plan).draw([0], 64, AugmentConfig())
     assert batch.image.shape == (1, 1, 64 + 48, 64 + 48)
     assert batch.index.shape == (1, 64, 64)
 
 
 def test_the_same_seed_draws_the_same_tiles(discs):
-    first, second = (sampler([discs], 3).draw(2, 32, AugmentConfig()) for _ in range(2))
+    first, second = (sampler([discs], 3).draw(range(2), 32, AugmentConfig()) for _ in range(2))
     assert torch.equal(first.image, second.image)
     assert torch.equal(first.index, second.index)
 
@@ -47,8 +47,8 @@ def test_unsaid_area_weighs_nothing_and_is_no_centre(discs):
     image = np.where(complete, 1000, 0)[None] + np.arange(160)  # tells said from unsaid
     drawn = sampler([dataclasses.replace(sample, image=image)])
     seen = 0
-    for _ in range(20):
-        batch = drawn.draw(1, 32, still)
+    for number in range(20):
+        batch = drawn.draw([number], 32, still)
         said = batch.image[:, 0] > 0.5
         assert (batch.weight[~said] == 0).all()
         assert (batch.weight[said] > 0).all()
@@ -59,7 +59,7 @@ def test_unsaid_area_weighs_nothing_and_is_no_centre(discs):
 def test_a_tile_of_the_images_size_is_the_image(discs):
     square = dataclasses.replace(discs, image=discs.image[:, :, :128], labels=discs.labels[:, :128])
     still = AugmentConfig(elastic=0, rotate=False, flip=False, scale=1, intensity=0, noise=0)
-    batch = sampler([square]).draw(1, 128, still)
+    batch = sampler([square]).draw([0], 128, still)
     ready = normalize(square.image)
     np.testing.assert_allclose(batch.image[0], ready, atol=1e-3)
     (target,) = UNetSegmenter(PLAN).targets([square], WeightConfig())

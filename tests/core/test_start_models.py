@@ -7,20 +7,22 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from napari_unet.core.card import ModelCard, read_card
 from napari_unet.core.checkpoint import Model, load_model, save_model
-from napari_unet.core.config import PredictConfig, TrainConfig, to_dict
+from napari_unet.core.config import InstanceConfig, PredictConfig, TrainConfig, to_dict
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
 from napari_unet.core.prediction import predict
 from napari_unet.core.start_models import START_MODELS, find_model_file
 from napari_unet.core.starting import start_model
-from napari_unet.core.types import Sample
+from napari_unet.core.types import Looking, Sample, TileDone
 
 PLAN = UNetConfig(channels=3, base=4, depth=2)
 CPU = PredictConfig(device="cpu", precision="float32")
+STRICT = InstanceConfig(threshold=0.99)
 
 
 @pytest.fixture
@@ -62,13 +64,54 @@ def test_only_a_model_that_says_so_takes_any_channels(trained):
 
 
 @pytest.mark.parametrize(
-    ("size", "zoom"), [(18, 1.0), (40, 1.0), (60, 1 / 3), (5, 2.0), (90, 0.25)]
+    ("size", "zoom"), [(18, 1.0), (24, 1.0), (40, 0.5), (60, 1 / 3), (5, 2.0), (90, 0.25)]
 )
 def test_cells_of_another_size_are_zoomed_to_that_of_the_start_model(trained, size, zoom):
     card, segmenter = start_model([cells(size)], TrainConfig(), "unet", "default", trained, ())
     assert segmenter.config.zoom == zoom
     assert (card.channels, card.any_channels) == (1, False)
     assert card.config == to_dict(segmenter.config)
+
+
+def discs(radius: int) -> np.ndarray:
+    """An image of bright discs, 3.5 radii from one to the next, as dim and noisy as a camera's."""
+    rng = np.random.default_rng(0)
+    steps = np.arange(220) % round(3.5 * radius) - 1.75 * radius
+    bright = steps[:, None] ** 2 + steps[None, :180] ** 2 <= radius**2
+    image = ndimage.gaussian_filter(100.0 * bright, 0.7) + rng.normal(20, 2, bright.shape)
+    return image[None]
+
+
+@pytest.mark.parametrize(("radius", "zoom"), [(4, 2.0), (12, 1.0), (26, 0.5)])
+def test_a_model_for_any_size_looks_first(monkeypatch, radius, zoom):
+    model = load_model("nuclei", "cpu")
+    model = Model(model.segmenter, dataclasses.replace(model.card, any_size=True, diameter=24.0))
+    made, events = [1.0], []
+    fit = UNetSegmenter.fit
+
+    def note(self, channels, classes, wanted):
+        fitted = fit(self, channels, classes, wanted)
+        made.append(fitted.config.zoom)
+        return fitted
+
+    monkeypatch.setattr(UNetSegmenter, "fit", note)
+    image = discs(radius)
+    whole = exhaust(predict(model, image, CPU), events.append)
+    assert made[-1] == zoom
+    kinds = [type(event) for event in events]
+    assert kinds == sorted(kinds, key=[Looking, TileDone].index)
+    assert {*kinds} == {Looking, TileDone}
+    part = exhaust(predict(model, image, CPU, region=(slice(30, 90), slice(20, 99))))
+    np.testing.assert_allclose(part.probabilities, whole.probabilities[:, 30:90, 20:99], atol=1e-4)
+
+
+def test_nothing_to_look_at_is_left_as_it_is():
+    model = load_model("nuclei", "cpu")
+    model = Model(model.segmenter, dataclasses.replace(model.card, any_size=True, diameter=24.0))
+    dim = np.random.default_rng(0).normal(20, 2, (1, 80, 80))
+    events = []
+    exhaust(predict(model, dim, dataclasses.replace(CPU, instances=STRICT)), events.append)
+    assert [type(event) for event in events] == [Looking, TileDone]
 
 
 def test_more_classes_share_what_the_one_had(trained):

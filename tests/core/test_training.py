@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from napari_unet.core.card import read_card
 from napari_unet.core.config import AugmentConfig, PredictConfig
@@ -186,6 +187,26 @@ def test_a_start_model_of_other_channels_is_refused(discs, quick, tmp_path):
     rgb = dataclasses.replace(discs, image=np.repeat(discs.image, 3, axis=0), name="he.png")
     with pytest.raises(InputError, match=r"he\.png is of 3 channels"):
         run([rgb], quick, start_from=output)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_is_not_said_is_not_learnt_as_background(discs, quick, seed):
+    """Half of the cells are not painted, and lie where nothing is said: they are found."""
+    painted = np.random.default_rng(seed).permutation(np.arange(1, 13))[:6]
+    labels = np.where(np.isin(discs.labels, painted), discs.labels, 0)
+    away = ndimage.distance_transform_edt(labels == 0)
+    labels[(away > 0) & (away < 8) & (discs.labels == 0)] = -1
+    hidden = np.setdiff1d(np.arange(1, 13), painted)
+    unsaid = np.isin(discs.labels, hidden)
+    assert not labels[unsaid].any()
+    sample = dataclasses.replace(discs, labels=labels.astype(np.int32))
+    model, _ = run([sample], dataclasses.replace(quick, val_fraction=0))
+    found = exhaust(predict(model, discs.image, PredictConfig(device="cpu", precision="float32")))
+    for label in hidden:
+        cell = discs.labels == label
+        others = np.bincount(found.labels[cell], minlength=2)[1:]
+        match = found.labels == 1 + others.argmax()
+        assert (cell & match).sum() / (cell | match).sum() > 0.5
 
 
 def test_two_classes_are_learnt(discs, quick):

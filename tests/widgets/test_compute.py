@@ -304,7 +304,7 @@ def test_a_prediction_hands_over_its_arrays(record, qtbot, card):
     assert kind == "done"
     assert result["cells"] == 1
     assert result["labels"].dtype == np.int32
-    assert result["probabilities"].shape == (2, 30, 40)
+    assert result["maps"].shape == (2, 30, 40)
     np.testing.assert_array_equal(result["labels"], image[0, 5:35, 20:60] > 0)
     assert not segments()  # the arrays live on, their names do not
     record.compute.close()
@@ -539,7 +539,7 @@ def test_train_and_predict_beside_a_shown_viewer(real, viewer, qtbot, tmp_path):
     assert kind == "done", result
     assert result["labels"].shape == (100, 90)
     assert result["labels"].max() == result["cells"] == len(result["scores"]) > 0
-    assert 0 < result["probabilities"].min() <= result["probabilities"].max() < 1
+    assert 0 < result["maps"].min() <= result["maps"].max() < 1
     viewer.add_labels(result["labels"], translate=(8, 0))
     qtbot.wait(100)
     assert "torch" not in sys.modules

@@ -76,7 +76,7 @@ def three_cells(shape=(64, 64)):
     probabilities[0, 50:53, 50:53] = 0.9
     labels = np.zeros(shape, np.int32)
     labels[5:15, 5:15], labels[30:40, 30:40], labels[50:53, 50:53] = 1, 2, 3
-    return {"labels": labels, "probabilities": probabilities, "seconds": 2.1}
+    return {"labels": labels, "maps": probabilities, "mapped": 1, "seconds": 2.1}
 
 
 def answer(qtbot, dock, result):
@@ -167,7 +167,7 @@ def test_a_part_is_put_in_its_place_and_the_rest_is_kept(qtbot, dock, monkeypatc
     assert dock.session.compute.predictions[-1].options["region"] == region
     part = np.zeros((20, 40), np.int32)
     part[0:5, 0:5] = 1
-    answer(qtbot, dock, {"labels": part, "probabilities": part[None] * 1.0, "seconds": 0.5})
+    answer(qtbot, dock, {"labels": part, "maps": part[None] * 1.0, "mapped": 1, "seconds": 0.5})
     data = shown(dock).data
     assert data.shape == (64, 64)
     assert data[60, 60] == 77

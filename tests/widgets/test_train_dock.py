@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
 
 from fake_compute import REPORT, FakeCompute
 from napari_unet.core.config import WEIGHT_PRESETS
+from napari_unet.core.resumable import state_path
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import Prepared, Repainted, Stepped, Validated, Warned
 from napari_unet.widgets._session import session
@@ -160,6 +161,42 @@ def test_stop_keeps_the_model(qtbot, dock):
     assert dock.saved.isVisible()
 
 
+def test_a_stopped_training_can_be_continued(qtbot, dock):
+    compute = begin(qtbot, dock)
+    (call,) = compute.trainings
+    again = dock.bar.continue_button
+    assert not again.isVisible()
+    compute.happened.emit(call.job, PREPARED)
+    compute.happened.emit(call.job, Validated(1, 0.7, 0.5, 0.55, 0.61, 0.61, best=True))
+    qtbot.mouseClick(dock.bar.button, Qt.MouseButton.LeftButton)
+    state_path(call.options["output"]).write_bytes(b"state")
+    compute.stopped.emit(call.job, {"model": write_model(call.options["output"])})
+    assert again.isVisible()
+    dock.session.labels.data[0:5, 0:5] = 7
+    qtbot.mouseClick(again, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(compute.trainings) == 2)
+    assert not again.isVisible()
+    (second,) = compute.trainings[1:]
+    assert second.options["resume"]
+    assert second.options["output"] == call.options["output"]
+    assert (second.arguments[0][0].labels[:5, :5] == 7).all()
+    assert "0.61" in dock.log.score
+    state_path(call.options["output"]).unlink()
+    compute.done.emit(second.job, {"model": str(call.options["output"])})
+    assert not again.isVisible()
+
+
+def test_a_process_that_died_can_be_continued_but_not_with_other_labels(qtbot, dock):
+    compute = begin(qtbot, dock)
+    (call,) = compute.trainings
+    state_path(call.options["output"]).write_bytes(b"state")
+    compute.failed.emit(call.job, "The compute process ended.", "")
+    again = dock.bar.continue_button
+    assert again.isVisible()
+    dock.session.add_annotation()
+    assert not again.isVisible()
+
+
 def test_stop_before_anything_was_learnt(qtbot, dock):
     compute = begin(qtbot, dock)
     compute.stopped.emit(compute.trainings[0].job, {"model": None})
@@ -270,7 +307,7 @@ def test_better_states_are_previewed_in_the_visible_field(qtbot, dock):
     labels = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.int32)
     labels[2:9, 2:9] = 1
     compute.done.emit(
-        preview.job, {"labels": labels, "probabilities": labels[None] * 1.0, "seconds": 0.1}
+        preview.job, {"labels": labels, "maps": labels[None] * 1.0, "mapped": 1, "seconds": 0.1}
     )
     qtbot.waitUntil(lambda: "hela · prediction" in dock.session.viewer.layers)
     assert dock.session.viewer.layers["hela · prediction"].data.max() == 1

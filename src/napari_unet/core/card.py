@@ -40,8 +40,9 @@ class ModelCard:
         Median diameter of the cells it learned from, in pixels of the network; 0 where unknown.
     maps : int
         Maps of an image's size that a prediction consists of; 0 for one a class.
-    any_channels : bool
-        Whether it takes images of any number of channels, see `Segmenter.fit`.
+    any_channels, any_size : bool
+        Whether it takes images of any number of channels, and finds out by itself how large the
+        cells of an image are; see `Segmenter.fit`.
     scores : dict
         On the held-out part: step, loss, iou, f1, ap50, mean_ap; empty where nothing was held out.
     """
@@ -56,6 +57,7 @@ class ModelCard:
     scores: dict[str, Any] = field(default_factory=dict)
     diameter: float = 0.0
     any_channels: bool = False
+    any_size: bool = False
     maps: int = 0
 
     def to_header(self) -> dict[str, str]:
@@ -93,6 +95,18 @@ def read_card(path: Path | str) -> ModelCard:
     return _parse(header.get("__metadata__") if isinstance(header, dict) else None, path)
 
 
+def card_from_dict(values: dict[str, Any]) -> ModelCard:
+    """The inverse of `to_dict`; unknown keys, from a newer version, are left out."""
+    known = {item.name for item in dataclasses.fields(ModelCard)}
+    values = {key: value for key, value in values.items() if key in known}
+    # cards without a polarity are of models that have seen their images as they are
+    normalize = {"polarity": "bright", **values["normalize"]}
+    values["normalize"] = from_dict(NormalizeConfig, normalize)
+    values["instances"] = from_dict(InstanceConfig, values["instances"])
+    values["classes"] = tuple(values["classes"])
+    return ModelCard(**values)
+
+
 def _parse(metadata: object, path: Path) -> ModelCard:
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise InputError(
@@ -101,15 +115,7 @@ def _parse(metadata: object, path: Path) -> ModelCard:
         )
     try:
         version = int(metadata["version"])
-        values = json.loads(metadata["card"])
-        known = {item.name for item in dataclasses.fields(ModelCard)}
-        values = {key: value for key, value in values.items() if key in known}
-        # cards without a polarity are of models that have seen their images as they are
-        normalize = {"polarity": "bright", **values["normalize"]}
-        values["normalize"] = from_dict(NormalizeConfig, normalize)
-        values["instances"] = from_dict(InstanceConfig, values["instances"])
-        values["classes"] = tuple(values["classes"])
-        card = ModelCard(**values)
+        card = card_from_dict(json.loads(metadata["card"]))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"The card of the model file {path} is damaged ({error}).") from error
     if version > VERSION:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -54,8 +54,7 @@ class TileSampler:
         device: str,
         seed: int,
     ) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._random = torch.Generator().manual_seed(seed)
+        self._seed = seed
         self._segmenter, self._weights = segmenter, weights
         self._normalization, self._device = normalization, device
         self._margin = segmenter.train_margin
@@ -79,7 +78,7 @@ class TileSampler:
             known = target.weight > 0
             if not known.any():
                 continue
-            anchors = self._draw_anchors(known, known & (sample.labels > 0))
+            anchors = _draw_anchors(known, known & (sample.labels > 0), self._seed)
             sources.append(_Source(image.to(self._device), maps.to(self._device), anchors))
             areas.append(np.count_nonzero(known))
         if not areas:
@@ -87,25 +86,25 @@ class TileSampler:
         mass = np.sqrt(areas)
         self._sources, self._mass = sources, mass / mass.sum()
 
-    def _draw_anchors(
-        self, known: NDArray[np.bool_], cells: NDArray[np.bool_]
-    ) -> NDArray[np.int64]:
-        halves = [np.flatnonzero(mask) for mask in (known, cells)]
-        drawn = [self._rng.choice(half, _ANCHORS // 2) for half in halves if len(half)]
-        return np.stack(np.unravel_index(np.concatenate(drawn), known.shape), axis=1)
+    def draw(self, numbers: Iterable[int], tile: int, augmentation: AugmentConfig) -> Batch:
+        """Draw a batch of tiles with an edge of `tile` pixels.
 
-    def draw(self, count: int, tile: int, augmentation: AugmentConfig) -> Batch:
-        """Draw a batch of `count` tiles with an edge of `tile` pixels."""
-        tiles = [self._draw_tile(tile, augmentation) for _ in range(count)]
+        What each is depends on the seed and its number only, so that any process can draw it.
+        """
+        tiles = [self._draw_tile(number, tile, augmentation) for number in numbers]
         image, target = (torch.stack(maps) for maps in zip(*tiles, strict=True))
         index, weight, distance = target.unbind(1)
         image = image.contiguous(memory_format=torch.channels_last)
         return Batch(image, index.long(), weight, distance)
 
-    def _draw_tile(self, tile: int, augmentation: AugmentConfig) -> tuple[Tensor, Tensor]:
-        source = self._sources[self._rng.choice(len(self._sources), p=self._mass)]
-        anchor = source.anchors[self._rng.integers(len(source.anchors))]
-        center = anchor + self._rng.uniform(-tile / 4, tile / 4, 2)
+    def _draw_tile(
+        self, number: int, tile: int, augmentation: AugmentConfig
+    ) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng((self._seed, number))
+        random = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        source = self._sources[rng.choice(len(self._sources), p=self._mass)]
+        anchor = source.anchors[rng.integers(len(source.anchors))]
+        center = anchor + rng.uniform(-tile / 4, tile / 4, 2)
         for axis, length in enumerate(source.image.shape[1:]):
             # as little mirrored surroundings as the image's size allows
             half = (min(tile, length) - 1) / 2
@@ -113,11 +112,20 @@ class TileSampler:
                 round(center[axis]) + (tile - 1) / 2 % 1, half, length - 1 - half
             )
         size = tile + 2 * self._margin
-        grid = draw_grid(size, (center[0], center[1]), augmentation, self._random)
+        grid = draw_grid(size, (center[0], center[1]), augmentation, random)
         image = resample(source.image, grid, "bilinear")
-        image = change_grey_values(image, augmentation, self._random)
+        image = change_grey_values(image, augmentation, random)
         inner = slice(self._margin, size - self._margin)
         return image, resample(source.target, grid[inner, inner], "nearest")
+
+
+def _draw_anchors(
+    known: NDArray[np.bool_], cells: NDArray[np.bool_], seed: int
+) -> NDArray[np.int64]:
+    rng = np.random.default_rng(seed)
+    halves = [np.flatnonzero(mask) for mask in (known, cells)]
+    drawn = [rng.choice(half, _ANCHORS // 2) for half in halves if len(half)]
+    return np.stack(np.unravel_index(np.concatenate(drawn), known.shape), axis=1)
 
 
 @dataclass(frozen=True)
@@ -134,9 +142,13 @@ class Split:
     judged: tuple[bool | NDArray[np.bool_], ...]
 
     def refresh(self, samples: Sequence[Sample]) -> list[Sample]:
-        """What to fit of the same samples, painted on since: nothing of the held-out part."""
+        """What to fit of the same samples, painted on since, and of further ones.
+
+        Nothing of the held-out part.
+        """
         fit = []
-        for sample, judged in zip(samples, self.judged, strict=True):
+        more = len(samples) - len(self.judged)
+        for sample, judged in zip(samples, self.judged + (False,) * more, strict=True):
             if isinstance(judged, np.ndarray):
                 known = supervision(sample.labels, sample.complete)
                 fit.append(_restrict(sample, known & ~judged))
@@ -145,7 +157,24 @@ class Split:
         return fit
 
 
-def split_samples(samples: Sequence[Sample], fraction: float, seed: int) -> Split:
+def split_again(
+    samples: Sequence[Sample], judged: Judged, words: str, validation: Sequence[Sample]
+) -> Split:
+    """The split of before, of the same samples, painted on since."""
+    held_out = list(validation)
+    for sample, part in zip(samples, judged, strict=False):
+        if isinstance(part, np.ndarray):
+            known = supervision(sample.labels, sample.complete) & part
+            held_out += [_restrict(sample, known)] if known.any() else []
+        elif part:
+            held_out.append(sample)
+    split = Split([], held_out, words, judged)
+    return dataclasses.replace(split, train=split.refresh(samples))
+
+
+def split_samples(
+    samples: Sequence[Sample], fraction: float, seed: int, validation: Sequence[Sample] = ()
+) -> Split:
     """Hold out whole images, or, of too few of them, blocks of the annotated area.
 
     What is held out is never seen in training: of a whole image nothing, of a block no pixel
@@ -157,7 +186,12 @@ def split_samples(samples: Sequence[Sample], fraction: float, seed: int) -> Spli
     fraction : float
         Of the images or blocks, 0 for none.
     seed : int
+    validation : sequence of Sample
+        Images to judge by: then nothing of the samples is held out.
     """
+    if validation:
+        held_out = list(validation)
+        return Split(list(samples), held_out, f"{len(held_out)} images", (False,) * len(samples))
     rng = np.random.default_rng(seed)
     with_cells = [i for i, sample in enumerate(samples) if (sample.labels > 0).any()]
     count = min(round(fraction * len(samples)), len(with_cells) - 1)

@@ -23,7 +23,7 @@ roundness. Chosen on the outlines of nuclei and of phase-contrast cells, with ha
 ridges missing, and on maps of nets trained for a few minutes.
 """
 
-NECK_LEARNED = 0.75
+NECK_LEARNED = 0.5
 """The same where the height is a relative distance that the network expects."""
 
 RIDGE = 2

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.device import (
@@ -22,11 +23,14 @@ from napari_unet.core.device import (
 )
 from napari_unet.core.errors import InputError
 from napari_unet.core.models.base import Segmenter, Stitcher
+from napari_unet.core.mosaic import median_diameter
 from napari_unet.core.normalize import normalize
 from napari_unet.core.tiling import grid, read
-from napari_unet.core.types import PredictEvent, Prediction, Region, TileDone, Warned
+from napari_unet.core.types import Looking, PredictEvent, Prediction, Region, TileDone, Warned
 
 _SMALLEST_TILE = 64
+_LOOKED_AT = 1024  # px: edge of what tells how large the cells of an image are
+_LOOKS = 3
 
 
 def predict(
@@ -55,6 +59,8 @@ def predict(
 
     Yields
     ------
+    Looking
+        With a model for cells of any size, first.
     TileDone
         After each tile.
 
@@ -76,8 +82,49 @@ def predict(
     ready = normalize(image, model.card.normalize, name)
     region = _clip(region, (image.shape[1], image.shape[2]), name)
     place(segmenter.net, where).eval()
+    card = dataclasses.replace(model.card, instances=config.instances or model.card.instances)
+    if card.any_size:
+        segmenter = yield from _fit_size(segmenter, card, ready, where, config)
     stitcher = yield from stitch_tiles(segmenter, ready, where, config, region, out)
-    return stitcher.result(config.instances or model.card.instances)
+    return stitcher.result(card.instances)
+
+
+def _fit_size(
+    segmenter: Segmenter,
+    card: ModelCard,
+    image: NDArray[np.float32],
+    where: DeviceReport,
+    config: PredictConfig,
+) -> Generator[PredictEvent, None, Segmenter]:
+    """The segmenter with the zoom at which the cells of this image look like those it knows.
+
+    The middle of the image tells, whatever region of it is asked for: so all regions are seen
+    alike. A zoom that is found is looked with again, as cells much too large fall into pieces.
+    """
+    region = _middle(image.shape[1], _LOOKED_AT), _middle(image.shape[2], _LOOKED_AT)
+    for _ in range(_LOOKS):
+        looks = stitch_tiles(segmenter, image, where, config, region)
+        while True:
+            try:
+                event = next(looks)
+            except StopIteration as end:
+                labels = end.value.result(card.instances).labels
+                break
+            yield Looking(event.done, event.total) if isinstance(event, TileDone) else event
+        diameter = median_diameter(labels)
+        if not diameter > 0:
+            break
+        fitted = segmenter.fit(len(image), len(card.classes), card.diameter / diameter)
+        if fitted.pixel == segmenter.pixel:
+            break
+        segmenter = fitted
+        place(segmenter.net, where).eval()
+    return segmenter
+
+
+def _middle(length: int, most: int) -> slice:
+    start = max(0, (length - most) // 2)
+    return slice(start, start + min(length, most))
 
 
 def _clip(region: Region | None, shape: tuple[int, int], name: str) -> Region:

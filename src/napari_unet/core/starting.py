@@ -23,9 +23,6 @@ from napari_unet.core.normalize import settle_polarity
 from napari_unet.core.prediction import fit_channels
 from napari_unet.core.types import Sample
 
-_ALIKE = 3.0
-"""Cells up to so many times as large or as small as those of the start model need no zoom."""
-
 
 def start_model(
     samples: Sequence[Sample],
@@ -93,10 +90,9 @@ def _go_on(
     """The given network, fitted to the channels, classes and sizes of the painted cells."""
     channels, classes = len(samples[0].image), max(len(names), len(model.card.classes))
     segmenter = fit_channels(model, channels, samples[0].name)
-    zoom, known = 1 / segmenter.pixel, model.card.diameter
-    seen = _median_diameter(samples) * zoom
-    if known and seen and not known / _ALIKE < seen < known * _ALIKE:
-        zoom *= known / seen
+    zoom, known, painted = 1 / segmenter.pixel, model.card.diameter, _median_diameter(samples)
+    if known and painted:
+        zoom = known / painted
     segmenter = segmenter.fit(channels, classes, zoom)
     card = dataclasses.replace(
         model.card,

@@ -115,8 +115,16 @@ class TileDone:
     region: Region
 
 
+@dataclass(frozen=True)
+class Looking:
+    """A first look at how large the cells are: `done` of `total` tiles of it."""
+
+    done: int
+    total: int
+
+
 TrainEvent: TypeAlias = Prepared | Stepped | Repainted | Judging | Validated | Warned
-PredictEvent: TypeAlias = TileDone | Warned
+PredictEvent: TypeAlias = Looking | TileDone | Warned
 
 
 @dataclass(frozen=True, eq=False)

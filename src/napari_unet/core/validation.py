@@ -48,8 +48,8 @@ class Validator:
                 chosen, segmenter, config.weights, config.normalize, where.device, config.seed
             )
             self._batches = [
-                sampler.draw(1, segmenter.training_tile(config.tile), _STILL)
-                for _ in range(_LOSS_TILES)
+                sampler.draw([number], segmenter.training_tile(config.tile), _STILL)
+                for number in range(_LOSS_TILES)
             ]
 
     def score(self, segmenter: Segmenter) -> Generator[Judging, None, dict[str, float]]:

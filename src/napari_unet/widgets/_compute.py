@@ -130,8 +130,12 @@ class Compute(QObject):
         start_from: Path | str | None = None,
         validation: Sequence[Sample] = (),
         class_names: Sequence[str] = (),
+        resume: bool = False,
     ) -> int:
-        """Train on snapshots that nobody changes any more; see `core.training.train`."""
+        """Train on snapshots that nobody changes any more; see `core.training.train`.
+
+        With `resume` go on with a training that was stopped: `core.training.resume`.
+        """
         job = training(
             next(self._numbers),
             samples,
@@ -142,6 +146,7 @@ class Compute(QObject):
             architecture=architecture,
             preset=preset,
             class_names=tuple(class_names),
+            resume=resume,
         )
         return self._begin(job)
 

@@ -11,6 +11,7 @@ from platformdirs import user_data_path
 
 from napari_unet.core.card import ModelCard
 from napari_unet.core.errors import InputError
+from napari_unet.core.resumable import state_path
 from napari_unet.core.training_log import log_path
 
 SUFFIX = ".safetensors"
@@ -65,8 +66,9 @@ def rename_model(path: Path, name: str) -> Path:
         raise InputError(f"There is a model “{target.stem}” already: choose another name.")
     try:
         renamed = path.rename(target)
-        if log_path(path).exists():
-            log_path(path).rename(log_path(target))
+        for beside in (log_path, state_path):
+            if beside(path).exists():
+                beside(path).rename(beside(target))
         return renamed
     except FileNotFoundError:
         raise InputError(f"The model file {path} is no longer there.") from None

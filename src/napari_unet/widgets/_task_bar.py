@@ -53,13 +53,17 @@ class TaskBar(QWidget):
     verb : str
         What the button does, "Train".
 
-    The bar only shows: whoever owns it starts and stops the work at `start_clicked` and
-    `stop_clicked`, and tells it by `ready`, `prepare`, `run`, `stop`, `finish` and `fail`.
-    Once Stop is clicked, `prepare` and `run` of events still on their way are not shown.
+    Below it a button Continue can be offered for work that was stopped.
+
+    The bar only shows: whoever owns it starts and stops the work at `start_clicked`,
+    `continue_clicked` and `stop_clicked`, and tells it by `ready`, `prepare`, `run`, `stop`,
+    `finish` and `fail`. Once Stop is clicked, `prepare` and `run` of events still on their way
+    are not shown.
     """
 
     start_clicked = Signal()
     stop_clicked = Signal()
+    continue_clicked = Signal()
 
     def __init__(self, verb: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -69,6 +73,9 @@ class TaskBar(QWidget):
         self._button = QPushButton(verb)
         self._button.setMinimumSize(84, 32)
         self._button.clicked.connect(self._on_click)
+        self._continue = QPushButton("Continue")
+        self._continue.clicked.connect(self.continue_clicked)
+        self._continue.hide()
         self._status = QLabel()
         self._status.setWordWrap(True)
         self._status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -97,7 +104,7 @@ class TaskBar(QWidget):
         self._details.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self._details.setFixedHeight(140)
         self._details_button.toggled.connect(self._details.setVisible)
-        for button in (self._button, self._details_button, self._copy_button):
+        for button in (self._button, self._continue, self._details_button, self._copy_button):
             # a click leaves the keys with the canvas; Tab reaches the button
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._failure = QWidget()
@@ -111,7 +118,12 @@ class TaskBar(QWidget):
         below.addWidget(self._details)
         row = QHBoxLayout()
         row.setSpacing(8)
-        row.addWidget(self._button, 0, Qt.AlignmentFlag.AlignTop)
+        column = QVBoxLayout()
+        column.setSpacing(4)
+        column.addWidget(self._button)
+        column.addWidget(self._continue)
+        column.addStretch()
+        row.addLayout(column)
         row.addWidget(self._status, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -142,6 +154,15 @@ class TaskBar(QWidget):
     @property
     def button(self) -> QPushButton:
         return self._button
+
+    @property
+    def continue_button(self) -> QPushButton:
+        return self._continue
+
+    def offer_to_continue(self, why: str) -> None:
+        """Show the button Continue, with this tooltip, until something runs; "" hides it."""
+        self._continue.setVisible(bool(why))
+        self._continue.setToolTip(why)
 
     def ready(self, sentence: str = "ready", startable: bool = True) -> None:
         """Nothing runs; `startable` False where something is missing, said in `sentence`."""
@@ -196,6 +217,8 @@ class TaskBar(QWidget):
         self._button.setText("Stop" if busy else self._verb)
         self._button.setEnabled(state is not TaskState.STOPPING)
         self._progress.setVisible(busy)
+        if busy:
+            self._continue.hide()
         if state is not TaskState.FAILED:
             self._failure.hide()
             self._details_button.setChecked(False)

@@ -51,6 +51,10 @@ class TrainingLog(QWidget):
         self._plot.clear()
         self._plot.set_budget(None if config.steps else config.minutes)
 
+    def go_on(self) -> None:
+        """The last training continues: its curves and scores stay."""
+        self._warning.hide()
+
     def add(self, event: object) -> None:
         """Take one event of the core."""
         self.just_got_better = False

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QVBoxLayou
 from napari_unet.core.annotation import check_trainable
 from napari_unet.core.config import AugmentConfig, NormalizeConfig, TrainConfig
 from napari_unet.core.errors import InputError
+from napari_unet.core.resumable import is_resumable
 from napari_unet.core.start_models import start_model_files
 from napari_unet.core.types import Region, Sample
 from napari_unet.widgets._device_badge import DeviceBadge
@@ -47,6 +48,7 @@ class TrainDock(Dock):
         self._job: int | None = None
         self._output: Path | None = None
         self._source: object = None
+        self._stopped: object = None
         self._repaint_soon = QTimer(self)
         self._repaint_soon.setSingleShot(True)
         self._repaint_soon.setInterval(_REPAINT_MS)
@@ -55,6 +57,7 @@ class TrainDock(Dock):
         self._build_settings()
         self.bar = TaskBar("Train")
         self.bar.start_clicked.connect(self.start)
+        self.bar.continue_clicked.connect(self.resume)
         self.bar.stop_clicked.connect(self._stop)
         self.plot = CurvePlot(self.session.viewer.theme)
         self.log = TrainingLog(self.bar, self.plot)
@@ -156,22 +159,25 @@ class TrainDock(Dock):
 
     def start(self) -> None:
         """Take a snapshot of the annotation off the GUI thread, check it, and train on it."""
+        if self._read(self._train):
+            self.saved.show_path(None)
+
+    def resume(self) -> None:
+        """Go on with the training that was stopped, on what is painted now."""
+        self._read(self._go_on)
+
+    def _read(self, train: Callable[[Sample], None]) -> bool:
+        """Have the annotation read and checked, then `train`; False where there is none."""
         try:
             read = self.session.sample_reader()
         except InputError as error:
             self._refuse(str(error))
-            return
+            return False
         self._source = self._trained_on()
-        self.saved.show_path(None)
         self.bar.prepare("Preparing · looking at the annotation")
         self._settings.setEnabled(False)
-        run(
-            _read_trainable,
-            read,
-            on_done=self._train,
-            on_error=self._refuse,
-            owner=self,
-        )
+        run(_read_trainable, read, on_done=train, on_error=self._refuse, owner=self)
+        return True
 
     def _train(self, sample: Sample) -> None:
         if self.bar.stopping:
@@ -184,6 +190,17 @@ class TrainDock(Dock):
             self._refuse(f"The folder of models cannot be written to ({error.strerror}).")
             return
         self.log.begin(config)
+        self._ask(sample, config)
+
+    def _go_on(self, sample: Sample) -> None:
+        if self.bar.stopping:
+            self._end("Stopped · training had not gone on.")
+            return
+        self.log.go_on()
+        self._ask(sample, self.config, resume=True)
+
+    def _ask(self, sample: Sample, config: TrainConfig, resume: bool = False) -> None:
+        assert self._output is not None
         if self.session.compute.report is None:
             self.bar.prepare("Preparing · the compute process is starting")
         self._job = self.session.compute.train(
@@ -193,6 +210,7 @@ class TrainDock(Dock):
             architecture=self.architecture.currentData(),
             start_from=self.start_from.path,
             class_names=self.session.class_names,
+            resume=resume,
         )
 
     def _on_painted(self, region: Region | None = None) -> None:
@@ -257,6 +275,7 @@ class TrainDock(Dock):
         if job == self._job:
             self._end("")
             self.bar.fail(sentence, details)
+            self._offer_to_continue()
             show_warning(sentence)
 
     def _keep(self, model: str | None) -> None:
@@ -270,12 +289,29 @@ class TrainDock(Dock):
             self._preview.show_model(path)
 
     def _end(self, sentence: str) -> None:
+        self._stopped = self._source
         self._job = self._source = None
         self.log.end()
         self._settings.setEnabled(True)
         self.bar.finish(sentence)
+        self._offer_to_continue()
+
+    def _offer_to_continue(self) -> None:
+        """Where the last training was stopped before its end, on the plane that is in view."""
+        can = (
+            self._job is None
+            and self._output is not None
+            and self._stopped == self._trained_on()
+            and is_resumable(self._output)
+        )
+        self.bar.offer_to_continue(
+            "goes on where the training stopped, with its settings and with what is painted now"
+            if can
+            else ""
+        )
 
     def _on_renamed(self, path: Path) -> None:
+        self._output = path
         self.session.model = path
         self.start_from.refresh()
 
@@ -296,6 +332,7 @@ class TrainDock(Dock):
             self.bar.ready(f"“{session.image.name}” has no annotation yet: paint some cells.")
         else:
             self.bar.ready(f"Ready to train on “{session.labels.name}”.")
+        self._offer_to_continue()
 
     def _on_theme(self, event: Any) -> None:
         self.plot.set_theme(self.session.viewer.theme)

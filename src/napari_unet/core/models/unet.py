@@ -33,7 +33,10 @@ from napari_unet.core.tiling import Tile
 from napari_unet.core.types import Prediction, Region, Sample
 
 ZOOMS = (0.25, 1 / 3, 0.5, 1.0, 2.0)
-_COMMON, _LARGE = 20.0, 36.0  # px: median diameter that is wanted, and the largest left as it is
+COMMON = 24.0
+"""Median diameter in pixels of the network that cells are brought to."""
+
+_LARGE = 36.0  # px: the largest cells that a new network sees as they are
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,11 @@ def _initialize(layer: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
+def find_zoom(diameter: float) -> float:
+    """The zoom with which cells of this diameter in pixels are closest to `COMMON`."""
+    return _nearest_zoom(COMMON / diameter)
+
+
 def _nearest_zoom(wanted: float) -> float:
     return min(ZOOMS, key=lambda zoom: abs(math.log(zoom / wanted)))
 
@@ -195,7 +203,7 @@ class UNetSegmenter(Segmenter):
             )  # fmt: skip
         middle, large = np.percentile(diameters, (50, 90)) if len(diameters) else (20.0, 30.0)
         # large cells are seen in coarser pixels: quicker, and with more of their surroundings
-        zoom = 1.0 if middle <= _LARGE else _nearest_zoom(_COMMON / middle)
+        zoom = 1.0 if middle <= _LARGE else find_zoom(float(middle))
         large = float(large) * zoom
         # a cell should fit into what one output pixel sees, 12·2^depth px across, several times
         depth = int(np.clip(math.ceil(math.log2(max(large, 1.0) * 4 / 12)), 3, 4))

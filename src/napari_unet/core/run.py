@@ -1,0 +1,361 @@
+"""One training under way: network, average, optimiser, clock, best state."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_unet.core.annotation import check_trainable
+from napari_unet.core.card import ModelCard, card_from_dict
+from napari_unet.core.checkpoint import Model, save_model
+from napari_unet.core.config import TrainConfig, to_dict
+from napari_unet.core.dataset import Split, TileSampler
+from napari_unet.core.device import DeviceReport, free_memory
+from napari_unet.core.errors import InputError
+from napari_unet.core.interrupted import Interrupted, keep
+from napari_unet.core.models.base import Segmenter
+from napari_unet.core.prediction import autocast
+from napari_unet.core.starting import cell_diameters
+from napari_unet.core.training_log import TrainingLog
+from napari_unet.core.types import (
+    Judging,
+    Prepared,
+    Repainted,
+    Sample,
+    Stepped,
+    Validated,
+    Warned,
+)
+from napari_unet.core.validation import Validator
+
+_FIRST_LOOK = 8.0  # seconds
+_SMALLEST_TILE = 64  # px of the network
+_TURNED = 3  # looks in a row with a worse loss on the held-out part than the best before
+_KEPT_EVERY = 20.0  # seconds: not more is lost where the process is killed
+
+_COUNTERS = (
+    "steps", "images", "batch_size", "tile", "validated_step", "validation_took", "lowest",
+    "rising",
+)  # fmt: skip
+
+
+class Run:
+    """The moving parts of one training.
+
+    Everything random is made of the seed and the number of the tile, and `interrupted` has what
+    else the next step depends on: a training that was stopped goes on as if it had not been.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        card: ModelCard,
+        config: TrainConfig,
+        where: DeviceReport,
+        split: Split,
+        output: Path | None,
+        fine_tuning: bool,
+    ) -> None:
+        self.segmenter, self.card, self.config, self.where = segmenter, card, config, where
+        self.split, self.output, self.fine_tuning = split, output, fine_tuning
+        self.learning_rate = config.learning_rate * (config.fine_tuning if fine_tuning else 1)
+        self.sampler = TileSampler(
+            split.train, segmenter, config.weights, config.normalize, where.device, config.seed
+        )
+        self.validator = Validator(split.held_out, segmenter, config, where)
+        self.optimizer = _make_optimizer(segmenter, config)
+        self.average = copy.deepcopy(segmenter.net)
+        self.tile = segmenter.training_tile(config.tile)
+        self.batch_size = config.batch_size
+        self.best: Model | None = None
+        self.steps = self.images = 0
+        self.loss = torch.zeros(())
+        self.began = time.perf_counter()
+        self.validated_at, self.validation_took = self.began, 0.0
+        self.validated_step = -1
+        self.kept_at, self.keeping_took = self.began, 0.0
+        self.lowest, self.rising = math.inf, 0
+        self.log = TrainingLog()
+
+    @property
+    def fraction(self) -> float:
+        """How much of the budget is used."""
+        if self.config.steps is not None:
+            return self.steps / self.config.steps
+        return (time.perf_counter() - self.began) / (60 * self.config.minutes)
+
+    def prepared(self) -> Prepared:
+        """What the training begins with."""
+        return Prepared(
+            device=self.where.name,
+            precision=self.where.precision,
+            images=len(self.split.train),
+            cells=len(cell_diameters(self.split.train)),
+            held_out=self.split.words,
+            parameters=sum(p.numel() for p in self.segmenter.net.parameters()),
+        )
+
+    def step(self) -> Stepped:
+        """One optimiser step; its loss is read after the next one has been queued."""
+        net, config = self._ready_net(), self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * _schedule(self.fraction)
+        tiles = range(self.images, self.images + self.batch_size)
+        batch = self.sampler.draw(tiles, self.tile, config.augment)
+        with autocast(self.where):
+            loss = torch.stack(list(self.segmenter.loss(batch).values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+        self.optimizer.step()
+        _average(self.average, net, self.steps)
+        if not math.isfinite(float(self.loss)):
+            raise InputError(
+                f"The loss became infinite at step {self.steps}: choose a lower learning rate."
+            )
+        shown, self.loss = (loss.detach() if self.steps == 0 else self.loss), loss.detach()
+        self.steps += 1
+        self.images += self.batch_size
+        seconds = time.perf_counter() - self.began
+        fraction = min(1.0, self.fraction)
+        event = Stepped(
+            step=self.steps,
+            fraction=fraction,
+            seconds=seconds,
+            remaining=seconds * (1 - fraction) / max(fraction, 1e-9),
+            loss=float(shown),
+            images_per_second=self.images / seconds,
+        )
+        self.log.add(event)
+        return event
+
+    def shrink(self, error: RuntimeError) -> Warned:
+        """Go on with half of the batch, or then of the tile, after the memory ran out."""
+        least = self.segmenter.training_tile(_SMALLEST_TILE)
+        if self.batch_size > 1:
+            self.batch_size //= 2
+        elif self.tile > least:
+            half = self.segmenter.training_tile(round(self.tile / self.segmenter.pixel / 2))
+            self.tile = max(least, half)
+        else:
+            raise error
+        self.optimizer.zero_grad(set_to_none=True)
+        free_memory(self.where)
+        return Warned(
+            f"The memory of {self.where.name} ran out: training goes on with batches of "
+            f"{self.batch_size} and tiles of {self.tile} px."
+        )
+
+    def learn_from(self, samples: Sequence[Sample]) -> Repainted | Warned:
+        """Draw from the samples as they are now, if they can be learned from."""
+        try:
+            check_trainable(samples)
+            fit = self.split.refresh(samples)
+            self.sampler.take(fit)
+        except InputError as error:
+            return Warned(f"What was painted since is left out. {error}")
+        return Repainted(len(cell_diameters(fit)))
+
+    def _ready_net(self) -> nn.Module:
+        """The net in training mode; what a start model knows of whole data sets is kept.
+
+        A few crops have other means and deviations than all images it will see.
+        """
+        net = self.segmenter.net.train()
+        if self.fine_tuning:
+            for module in net.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return net
+
+    def validation_due(self) -> bool:
+        """At equal steps of a step budget; else by the clock, at a tenth of the time at most.
+
+        The first looks come early, so that the person soon sees cells. A start model is looked
+        at before anything is learnt.
+        """
+        if not self.split.held_out or self.validated_step == self.steps:
+            return False
+        if self.steps == 0 or self.fraction >= 1:
+            return self.steps > 0 or self.fine_tuning
+        if self.config.steps is not None:
+            return self.steps % max(1, self.config.steps // self.config.validations) == 0
+        now = time.perf_counter()
+        regular = 60 * self.config.minutes / self.config.validations
+        early = _FIRST_LOOK + (now - self.began) / 4
+        pause = max(min(regular, early), 9 * self.validation_took)
+        return now - self.validated_at > pause
+
+    def validate(self) -> Generator[Judging | Validated | Warned, None, None]:
+        """Score the averaged network, and keep it if it is the best so far."""
+        begin = time.perf_counter()
+        scores = yield from self.validator.score(self._averaged())
+        best = -1.0 if self.best is None else self.best.card.scores["mean_ap"]
+        # of equals the later one, which has seen more, but never in place of a start model: on
+        # one crop it had forgotten other images while the held-out cells were found as before
+        better = scores["mean_ap"] > best or (scores["mean_ap"] == best and not self.fine_tuning)
+        event = Validated(step=self.steps, best=better, **scores)
+        self.log.add(event)
+        if better:
+            self.best = self._snapshot({"step": self.steps, **scores})
+            self._save(self.best)
+        self.validated_step = self.steps
+        self.validated_at = time.perf_counter()
+        self.validation_took = self.validated_at - begin
+        yield event
+        self.rising = self.rising + 1 if scores["loss"] > 1.05 * self.lowest else 0
+        self.lowest = min(self.lowest, scores["loss"])
+        if self.rising == _TURNED:
+            yield Warned(
+                "The held-out part gets worse while training goes on: the best state is kept; "
+                "painting more cells will help more than more time."
+            )
+
+    def finish(self) -> Generator[Judging, None, Model]:
+        """The best state, or the last one where nothing judged, with its threshold; saved."""
+        self.best = self.best or self._snapshot({})
+        card = self.best.card
+        instances, scores = yield from self.validator.tune(
+            self.best.segmenter, self.config.instances, card.scores
+        )
+        card = dataclasses.replace(card, instances=instances, scores=scores)
+        self.best = Model(self.best.segmenter, card)
+        self._save(self.best)
+        return self.best
+
+    def save(self) -> None:
+        """What there is so far, quickly: somebody waits."""
+        judged = self.best is not None and self.best.card.scores["mean_ap"] > 0
+        if self.steps and not judged:
+            self._save(self._snapshot({}))
+
+    def keep_if_due(self) -> None:
+        """Write down where the training is, now and then, for the case that it is killed."""
+        pause = max(_KEPT_EVERY, 20 * self.keeping_took)
+        if time.perf_counter() - self.kept_at > pause:
+            self.keep()
+
+    def keep(self) -> None:
+        """Write down where the training is, beside the model."""
+        if self.output is None or not self.steps:
+            return
+        begin = time.perf_counter()
+        keep(self._interrupted(), self.output)
+        self.kept_at = time.perf_counter()
+        self.keeping_took = self.kept_at - begin
+
+    def restore(self, kept: Interrupted) -> None:
+        """Go on where a training with the same samples and config was."""
+        now, facts = time.perf_counter(), kept.facts
+        for name, net in (("net", self.segmenter.net), ("average", self.average)):
+            net.load_state_dict(kept.part(name))
+        _restore_optimizer(self.optimizer, kept.part("optimizer"))
+        self.loss = kept.tensors["loss"].to(self.where.device)
+        torch.set_rng_state(kept.tensors["random"])
+        for name in _COUNTERS:
+            setattr(self, name, facts[name])
+        self.began = self.kept_at = now - facts["seconds"]
+        self.validated_at = now - facts["since_validation"]
+        self.kept_at = now
+        self.log = TrainingLog(facts["log"], facts["seconds"])
+        if facts["best"] is not None:
+            best = _with_net(self.segmenter, copy.deepcopy(self.segmenter.net))
+            best.net.load_state_dict(kept.part("best"))
+            best.net.eval()
+            self.best = Model(best, card_from_dict(facts["best"]))
+
+    def _interrupted(self) -> Interrupted:
+        now = time.perf_counter()
+        facts = {
+            **{name: getattr(self, name) for name in _COUNTERS},
+            "card": to_dict(self.card),
+            "config": to_dict(self.config),
+            "fine_tuning": self.fine_tuning,
+            "seconds": now - self.began,
+            "since_validation": now - self.validated_at,
+            "log": self.log.rows,
+            "best": None if self.best is None else to_dict(self.best.card),
+        }
+        parts = {
+            "net": self.segmenter.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": _flatten(self.optimizer),
+            "best": {} if self.best is None else self.best.segmenter.net.state_dict(),
+        }
+        tensors = {"loss": self.loss, "random": torch.get_rng_state()}
+        return Interrupted.of(parts, tensors, facts, self.split)
+
+    def _averaged(self) -> Segmenter:
+        return _with_net(self.segmenter, self.average)
+
+    def _snapshot(self, scores: dict[str, Any]) -> Model:
+        kept = _with_net(self.segmenter, copy.deepcopy(self.average).eval())
+        seconds = time.perf_counter() - self.began
+        training = {**self.card.training, "steps": self.steps, "seconds": round(seconds, 1)}
+        return Model(kept, dataclasses.replace(self.card, scores=scores, training=training))
+
+    def _save(self, model: Model) -> None:
+        if self.output is not None:
+            save_model(model, self.output)
+            self.log.write(self.output)
+
+
+def _make_optimizer(segmenter: Segmenter, config: TrainConfig) -> torch.optim.Optimizer:
+    parameters = segmenter.net.parameters()
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(parameters, config.learning_rate, momentum=0.99)
+    return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
+
+
+@torch.no_grad()
+def _average(mean: nn.Module, net: nn.Module, steps: int) -> None:
+    """Keep the mean of about the last tenth of the steps, 100 at most: what is judged and saved."""
+    share = max(0.01, 10 / (10 + steps))
+    for kept, value in zip(mean.state_dict().values(), net.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(value, share)
+        else:
+            kept.copy_(value)
+
+
+def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What the optimiser remembers of each parameter, as `<parameter>.<name>`."""
+    return {
+        f"{number}.{name}": value
+        for number, memory in optimizer.state_dict()["state"].items()
+        for name, value in memory.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
+    state = optimizer.state_dict()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for key, value in flat.items():
+        number, name = key.split(".")
+        like = parameters[int(number)]
+        if value.shape == like.shape:  # laid out as the parameter is, as before
+            value = torch.empty_like(like).copy_(value)
+        state["state"].setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict(state)
+
+
+def _schedule(fraction: float, warm_up: float = 0.05) -> float:
+    """Linear warm-up, then half a cosine to zero."""
+    if fraction < warm_up:
+        return (fraction + 0.002) / (warm_up + 0.002)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (fraction - warm_up) / (1 - warm_up))))
+
+
+def _with_net(segmenter: Segmenter, net: nn.Module) -> Segmenter:
+    clone = object.__new__(type(segmenter))
+    clone.__dict__.update(segmenter.__dict__, net=net)
+    return clone
