@@ -6,8 +6,9 @@ import argparse
 import dataclasses
 import importlib.util
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -72,7 +73,7 @@ def run_weights(given: argparse.Namespace) -> dict[str, Any]:
     return {"written": written}
 
 
-def run_train(given: argparse.Namespace) -> dict[str, Any]:
+def run_train(given: argparse.Namespace) -> dict[str, Any] | int:
     """Train a model on pairs of images and labels."""
     samples = _read_samples(given.images, given.labels)
     validation = []
@@ -96,7 +97,10 @@ def run_train(given: argparse.Namespace) -> dict[str, Any]:
             validation=validation,
             output=given.output,
         )
-    model = _watch(work, given.output)
+    first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun
+    model = _watch(work, given.output, _tell if first else None)
+    if not first:
+        return 0
     return {
         "model": str(given.output),
         "scores": model.card.scores,
@@ -208,13 +212,13 @@ def _read_samples(images: list[str], labels: list[str]) -> list[Any]:
     return samples
 
 
-def _watch(work: Any, model: Path) -> Any:
-    """Run a training, telling of its events on stderr; Ctrl-C stops and saves."""
+def _watch(work: Any, model: Path, tell: Callable[[Any], None] | None) -> Any:
+    """Run a training, telling of its events; Ctrl-C stops and saves."""
     from napari_unet.core.events import exhaust
     from napari_unet.core.resumable import is_resumable
 
     try:
-        return exhaust(work, _tell)
+        return exhaust(work, tell)
     except KeyboardInterrupt:
         go_on = " The same command with --resume goes on." if is_resumable(model) else ""
         _say(f"Stopped; what was learnt so far is saved.{go_on}")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from napari_unet.core import parallel
 from napari_unet.core.annotation import check_trainable
 from napari_unet.core.card import ModelCard, card_from_dict
 from napari_unet.core.checkpoint import Model, save_model
@@ -65,7 +66,10 @@ class Run:
         fine_tuning: bool,
     ) -> None:
         self.segmenter, self.card, self.config, self.where = segmenter, card, config, where
-        self.split, self.output, self.fine_tuning = split, output, fine_tuning
+        self.split, self.fine_tuning = split, fine_tuning
+        # of several processes the first one judges and saves
+        self.output = output if parallel.is_first() else None
+        self.judges = bool(split.held_out) and parallel.is_first()
         self.learning_rate = config.learning_rate * (config.fine_tuning if fine_tuning else 1)
         self.sampler = TileSampler(
             split.train, segmenter, config.weights, config.normalize, where.device, config.seed
@@ -73,10 +77,12 @@ class Run:
         self.validator = Validator(split.held_out, segmenter, config, where)
         self.optimizer = _make_optimizer(segmenter, config)
         self.average = copy.deepcopy(segmenter.net)
+        self.loss_of = parallel.spread(segmenter)
         self.tile = segmenter.training_tile(config.tile)
         self.batch_size = config.batch_size
         self.best: Model | None = None
         self.steps = self.images = 0
+        self.fraction = 0.0
         self.loss = torch.zeros(())
         self.began = time.perf_counter()
         self.validated_at, self.validation_took = self.began, 0.0
@@ -85,9 +91,11 @@ class Run:
         self.lowest, self.rising = math.inf, 0
         self.log = TrainingLog()
 
-    @property
-    def fraction(self) -> float:
-        """How much of the budget is used."""
+    def tick(self) -> None:
+        """See how much of the budget is used: `fraction`."""
+        self.fraction = parallel.agree(self._used())
+
+    def _used(self) -> float:
         if self.config.steps is not None:
             return self.steps / self.config.steps
         return (time.perf_counter() - self.began) / (60 * self.config.minutes)
@@ -109,9 +117,9 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * _schedule(self.fraction)
         tiles = range(self.images, self.images + self.batch_size)
-        batch = self.sampler.draw(tiles, self.tile, config.augment)
+        batch = self.sampler.draw(parallel.share(tiles), self.tile, config.augment)
         with autocast(self.where):
-            loss = torch.stack(list(self.segmenter.loss(batch).values())).sum()
+            loss: Tensor = self.loss_of(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 10.0)
@@ -121,11 +129,12 @@ class Run:
             raise InputError(
                 f"The loss became infinite at step {self.steps}: choose a lower learning rate."
             )
-        shown, self.loss = (loss.detach() if self.steps == 0 else self.loss), loss.detach()
+        loss = parallel.mean(loss.detach())
+        shown, self.loss = (loss if self.steps == 0 else self.loss), loss
         self.steps += 1
         self.images += self.batch_size
         seconds = time.perf_counter() - self.began
-        fraction = min(1.0, self.fraction)
+        fraction = min(1.0, self._used())
         event = Stepped(
             step=self.steps,
             fraction=fraction,
@@ -182,7 +191,7 @@ class Run:
         The first looks come early, so that the person soon sees cells. A start model is looked
         at before anything is learnt.
         """
-        if not self.split.held_out or self.validated_step == self.steps:
+        if not self.judges or self.validated_step == self.steps:
             return False
         if self.steps == 0 or self.fraction >= 1:
             return self.steps > 0 or self.fine_tuning

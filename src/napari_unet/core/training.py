@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from napari_unet.core import parallel
 from napari_unet.core.annotation import check_labels, check_trainable
 from napari_unet.core.card import card_from_dict
 from napari_unet.core.checkpoint import Model
@@ -35,6 +36,8 @@ def train(
     output: Path | str | None = None,
 ) -> Generator[TrainEvent, Sequence[Sample] | None, Model]:
     """Train a model on what is painted.
+
+    Under `torchrun` its processes share each batch, see `parallel`.
 
     Stop is `close()`: it takes effect at the step that is running, and the best state so far is
     saved; `resume` goes on from there. `send(samples)` in answer to Stepped hands over the same
@@ -78,6 +81,7 @@ def train(
         raise InputError(f"Steps is {config.steps}: choose 1 or more.")
     _check(samples, validation)
     check_output(output)
+    parallel.join(config.batch_size)
     where = resolve_device(config.device, config.precision)
     torch.manual_seed(config.seed)
     everything = [*samples, *validation]
@@ -88,7 +92,7 @@ def train(
     path = None if output is None else Path(output)
     place(segmenter.net, where)
     run = Run(segmenter, card, config, where, split, path, start_from is not None)
-    if path is not None:
+    if path is not None and parallel.is_first():
         forget(path)  # of another training
     return (yield from _work(run))
 
@@ -122,6 +126,7 @@ def resume(
     card = card_from_dict(kept.facts["card"])
     _check(samples, validation)
     split = kept.split(samples, validation)
+    parallel.join(config.batch_size)
     where = resolve_device(config.device, config.precision)
     family = find_model(card.architecture)
     segmenter = family(from_dict(family.config_type, card.config))
@@ -143,6 +148,7 @@ def _work(run: Run) -> Generator[TrainEvent, Sequence[Sample] | None, Model]:
         yield Warned("Too little is painted to hold some of it out: the last state will be kept.")
     try:
         while True:
+            run.tick()
             if run.validation_due():
                 yield from run.validate()
             if run.fraction >= 1:
@@ -150,7 +156,7 @@ def _work(run: Run) -> Generator[TrainEvent, Sequence[Sample] | None, Model]:
             try:
                 event = run.step()
             except RuntimeError as error:
-                if not is_out_of_memory(error):
+                if not is_out_of_memory(error) or parallel.count() > 1:
                     raise
                 yield run.shrink(error)
                 continue
@@ -165,4 +171,5 @@ def _work(run: Run) -> Generator[TrainEvent, Sequence[Sample] | None, Model]:
         raise
     if run.output is not None:
         forget(run.output)
+    parallel.leave()
     return model

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_unet.core import parallel
 from napari_unet.core.annotation import class_index, supervision
 from napari_unet.core.border_weights import border_term, class_weight_values
 from napari_unet.core.config import InstanceConfig, WeightConfig, option
@@ -254,7 +255,10 @@ class UNetSegmenter(Segmenter):
         (1 − t)/(1 − p)) over the same number: the relative entropy, 0 where they agree.
         """
         logits = self._logits(batch.image, self.train_margin).float()
-        said = (batch.weight > 0).sum().clamp(min=1)
+        said = (batch.weight > 0).sum()
+        if self.net.training:  # one process alone judges
+            said = parallel.mean(said)
+        said = said.clamp(min=1)
         classes = 1 + self.config.classes
         nll = functional.cross_entropy(logits[:, :classes], batch.index, reduction="none")
         terms = {"cross-entropy": (batch.weight * nll).sum() / said}
