@@ -250,6 +250,50 @@ def test_fine_tuning_keeps_the_means_of_the_start_model(discs, quick, tmp_path):
         assert same == ("running" in name or "num_batches" in name), name
 
 
+def test_a_start_model_counts_as_much_as_some_cells(discs, quick, tmp_path, monkeypatch):
+    start = tmp_path / "start.safetensors"
+    before = weights(run([discs], dataclasses.replace(quick, steps=2), output=start)[0])
+    config = dataclasses.replace(quick, steps=4, val_fraction=0)
+    careful = weights(run([discs], config, start_from=start)[0])
+    monkeypatch.setattr("napari_unet.core.run._START_CELLS", 0)
+    bold = weights(run([discs], config, start_from=start)[0])
+    for name, value in before.items():
+        expected = value + (bold[name] - value) * (12 / 112)
+        torch.testing.assert_close(careful[name], expected.to(value.dtype), atol=1e-6, rtol=1e-4)
+    assert any(not torch.equal(bold[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize(("gain", "kept"), [(0.02, 0), (0.5, 4)])
+def test_a_start_model_gives_way_to_what_is_clearly_better(
+    discs, quick, tmp_path, monkeypatch, gain, kept
+):
+    start = tmp_path / "start.safetensors"
+    run([discs], dataclasses.replace(quick, steps=2), output=start)
+    looks = iter([0.4, 0.4 + gain, 0.4 + gain])
+
+    def score(self, segmenter):
+        yield from ()
+        value = next(looks)
+        return {"loss": 1.0, "iou": value, "f1": value, "ap50": value, "mean_ap": value}
+
+    monkeypatch.setattr(Validator, "score", score)
+    monkeypatch.setattr(
+        Validator, "tune", lambda self, net, config, scores: no_tuning(config, scores)
+    )
+    config = dataclasses.replace(quick, steps=4, validations=1)
+    model, events = run([discs], config, start_from=start)
+    assert model.card.scores["step"] == kept
+    said = [event.message for event in events if isinstance(event, Warned)]
+    assert any("start model finds the held-out cells as well" in each for each in said) == (
+        not kept
+    )
+
+
+def no_tuning(config, scores):
+    yield from ()
+    return config, scores
+
+
 def test_stop_before_a_look_saves_the_last_state(discs, quick, tmp_path):
     output = tmp_path / "model.safetensors"
     work = train([discs], quick, output=output)

@@ -155,9 +155,12 @@ def _join(
     height: NDArray[np.float32],
     summit: NDArray[np.float32],
     min_size: int,
-    widest: float | None,
+    neck_ratio: float | None,
 ) -> NDArray[np.int32]:
-    """For each basin 0 … n the basin whose cell it belongs to."""
+    """For each basin 0 … n the basin whose cell it belongs to.
+
+    `neck_ratio` None takes that of a distance in pixels, which depends on the parts' shape.
+    """
     pairs = _necks(basins, height)
     area: list[int] = np.bincount(basins.ravel(), minlength=len(summit)).tolist()
     top: list[float] = summit.tolist()
@@ -170,10 +173,10 @@ def _join(
         return i
 
     def is_wide(neck: float, a: int, b: int) -> bool:
-        if widest is not None:
-            return neck >= widest * min(top[a], top[b])
-        roundness = min(1.0, pi * top[a] ** 2 / area[a], pi * top[b] ** 2 / area[b])
-        ratio = NECK_LONG + (NECK_ROUND - NECK_LONG) * roundness
+        ratio = neck_ratio
+        if ratio is None:
+            roundness = min(1.0, pi * top[a] ** 2 / area[a], pi * top[b] ** 2 / area[b])
+            ratio = NECK_LONG + (NECK_ROUND - NECK_LONG) * roundness
         return neck >= ratio * min(top[a], top[b])
 
     def is_small(_: float, a: int, b: int) -> bool:

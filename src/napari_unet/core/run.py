@@ -42,6 +42,9 @@ _SMALLEST_TILE = 64  # px of the network
 _TURNED = 3  # looks in a row with a worse loss on the held-out part than the best before
 _KEPT_EVERY = 20.0  # seconds: not more is lost where the process is killed
 
+_START_CELLS = 100
+"""So many painted cells count as much as a start model, see `Run._careful`."""
+
 _COUNTERS = (
     "steps", "images", "batch_size", "tile", "validated_step", "validation_took", "lowest",
     "rising",
@@ -77,6 +80,7 @@ class Run:
         self.validator = Validator(split.held_out, segmenter, config, where)
         self.optimizer = _make_optimizer(segmenter, config)
         self.average = copy.deepcopy(segmenter.net)
+        self.start = copy.deepcopy(segmenter.net) if fine_tuning else None
         self.loss_of = parallel.spread(segmenter)
         self.tile = segmenter.training_tile(config.tile)
         self.batch_size = config.batch_size
@@ -206,15 +210,12 @@ class Run:
     def validate(self) -> Generator[Judging | Validated | Warned, None, None]:
         """Score the averaged network, and keep it if it is the best so far."""
         begin = time.perf_counter()
-        scores = yield from self.validator.score(self._averaged())
-        best = -1.0 if self.best is None else self.best.card.scores["mean_ap"]
-        # of equals the later one, which has seen more, but never in place of a start model: on
-        # one crop it had forgotten other images while the held-out cells were found as before
-        better = scores["mean_ap"] > best or (scores["mean_ap"] == best and not self.fine_tuning)
+        net, scores = yield from self._judge()
+        better = scores["mean_ap"] >= self._to_beat()
         event = Validated(step=self.steps, best=better, **scores)
         self.log.add(event)
         if better:
-            self.best = self._snapshot({"step": self.steps, **scores})
+            self.best = self._snapshot(net, {"step": self.steps, **scores})
             self._save(self.best)
         self.validated_step = self.steps
         self.validated_at = time.perf_counter()
@@ -228,9 +229,52 @@ class Run:
                 "painting more cells will help more than more time."
             )
 
-    def finish(self) -> Generator[Judging, None, Model]:
+    def _judge(self) -> Generator[Judging, None, tuple[nn.Module, dict[str, float]]]:
+        """Score what would be kept, and choose all of what was learnt where that is clearly better.
+
+        Of few cells one learns them and forgets others: see `_careful`.
+        """
+        net = self._careful()
+        scores = yield from self.validator.score(_with_net(self.segmenter, net))
+        if self.start is not None and self.steps:
+            bold = yield from self.validator.score(_with_net(self.segmenter, self.average))
+            if bold["mean_ap"] > scores["mean_ap"] + self.validator.margin:
+                return self.average, bold
+        return net, scores
+
+    def _to_beat(self) -> float:
+        """The score from which on a state is kept.
+
+        Of equals the later one, which has seen more; a start model only gives way to what is
+        clearly better.
+        """
+        if self.best is None:
+            return -1.0
+        score: float = self.best.card.scores["mean_ap"]
+        is_start = self.start is not None and self.best.card.scores["step"] == 0
+        return score + self.validator.margin if is_start else score
+
+    def _careful(self) -> nn.Module:
+        """The averaged network; of a start model, drawn to where it started from.
+
+        The mean of the weights before and after fine-tuning keeps what was known and most of
+        what was learnt (Wortsman et al. 2022). The start counts as much as `_START_CELLS` cells.
+        """
+        if self.start is None:
+            return self.average
+        net = copy.deepcopy(self.start)
+        cells = len(cell_diameters(self.split.train))
+        _move(net, self.average, cells / (cells + _START_CELLS))
+        return net
+
+    def finish(self) -> Generator[Judging | Warned, None, Model]:
         """The best state, or the last one where nothing judged, with its threshold; saved."""
-        self.best = self.best or self._snapshot({})
+        self.best = self.best or self._snapshot(self._careful(), {})
+        if self.start is not None and self.best.card.scores.get("step") == 0:
+            yield Warned(
+                "The start model finds the held-out cells as well as what was learnt, so it is "
+                "kept: paint where it errs."
+            )
         card = self.best.card
         instances, scores = yield from self.validator.tune(
             self.best.segmenter, self.config.instances, card.scores
@@ -244,7 +288,7 @@ class Run:
         """What there is so far, quickly: somebody waits."""
         judged = self.best is not None and self.best.card.scores["mean_ap"] > 0
         if self.steps and not judged:
-            self._save(self._snapshot({}))
+            self._save(self._snapshot(self._careful(), {}))
 
     def keep_if_due(self) -> None:
         """Write down where the training is, now and then, for the case that it is killed."""
@@ -264,7 +308,7 @@ class Run:
     def restore(self, kept: Interrupted) -> None:
         """Go on where a training with the same samples and config was."""
         now, facts = time.perf_counter(), kept.facts
-        for name, net in (("net", self.segmenter.net), ("average", self.average)):
+        for name, net in self._nets().items():
             net.load_state_dict(kept.part(name))
         _restore_optimizer(self.optimizer, kept.part("optimizer"))
         self.loss = kept.tensors["loss"].to(self.where.device)
@@ -281,6 +325,10 @@ class Run:
             best.net.eval()
             self.best = Model(best, card_from_dict(facts["best"]))
 
+    def _nets(self) -> dict[str, nn.Module]:
+        nets = {"net": self.segmenter.net, "average": self.average}
+        return nets if self.start is None else {**nets, "start": self.start}
+
     def _interrupted(self) -> Interrupted:
         now = time.perf_counter()
         facts = {
@@ -294,19 +342,15 @@ class Run:
             "best": None if self.best is None else to_dict(self.best.card),
         }
         parts = {
-            "net": self.segmenter.net.state_dict(),
-            "average": self.average.state_dict(),
+            **{name: net.state_dict() for name, net in self._nets().items()},
             "optimizer": _flatten(self.optimizer),
             "best": {} if self.best is None else self.best.segmenter.net.state_dict(),
         }
         tensors = {"loss": self.loss, "random": torch.get_rng_state()}
         return Interrupted.of(parts, tensors, facts, self.split)
 
-    def _averaged(self) -> Segmenter:
-        return _with_net(self.segmenter, self.average)
-
-    def _snapshot(self, scores: dict[str, Any]) -> Model:
-        kept = _with_net(self.segmenter, copy.deepcopy(self.average).eval())
+    def _snapshot(self, net: nn.Module, scores: dict[str, Any]) -> Model:
+        kept = _with_net(self.segmenter, copy.deepcopy(net).eval())
         seconds = time.perf_counter() - self.began
         training = {**self.card.training, "steps": self.steps, "seconds": round(seconds, 1)}
         return Model(kept, dataclasses.replace(self.card, scores=scores, training=training))
@@ -324,15 +368,19 @@ def _make_optimizer(segmenter: Segmenter, config: TrainConfig) -> torch.optim.Op
     return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
 
 
-@torch.no_grad()
 def _average(mean: nn.Module, net: nn.Module, steps: int) -> None:
     """Keep the mean of about the last tenth of the steps, 100 at most: what is judged and saved."""
-    share = max(0.01, 10 / (10 + steps))
-    for kept, value in zip(mean.state_dict().values(), net.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(value, share)
+    _move(mean, net, max(0.01, 10 / (10 + steps)))
+
+
+@torch.no_grad()
+def _move(kept: nn.Module, net: nn.Module, share: float) -> None:
+    """Bring the weights of `kept` by a share of the way to those of `net`."""
+    for value, other in zip(kept.state_dict().values(), net.state_dict().values(), strict=True):
+        if value.is_floating_point():
+            value.lerp_(other, share)
         else:
-            kept.copy_(value)
+            value.copy_(other)
 
 
 def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import napari_unet
 from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model, load_model
-from napari_unet.core.config import TRAIN_PRESETS, TrainConfig, to_dict
+from napari_unet.core.config import TRAIN_PRESETS, InstanceConfig, TrainConfig, to_dict
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_atomically
 from napari_unet.core.models import find_model
@@ -55,8 +55,13 @@ def start_model(
         names = _names(class_names or model.card.classes, classes)
         card, segmenter = _go_on(model, samples, names)
         normalize = settle_polarity((s.image for s in samples), card.normalize)
+        as_given = config.instances == InstanceConfig()  # nothing else was asked for
         card = dataclasses.replace(
-            card, normalize=normalize, instances=config.instances, training=training, scores={}
+            card,
+            normalize=normalize,
+            instances=card.instances if as_given else config.instances,
+            training=training,
+            scores={},
         )
         return card, segmenter
     if preset not in TRAIN_PRESETS:

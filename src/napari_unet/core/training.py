@@ -86,7 +86,7 @@ def train(
     torch.manual_seed(config.seed)
     everything = [*samples, *validation]
     card, segmenter = start_model(everything, config, architecture, preset, start_from, class_names)
-    config = dataclasses.replace(config, normalize=card.normalize)
+    config = dataclasses.replace(config, normalize=card.normalize, instances=card.instances)
     card.training.update(images=len(samples), device=where.words)
     split = split_samples(samples, config.val_fraction, config.seed, validation)
     path = None if output is None else Path(output)

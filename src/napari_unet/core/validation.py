@@ -25,12 +25,20 @@ Labels: TypeAlias = NDArray[np.int32]
 
 _PIXELS = 4_000_000  # a validation looks at no more than this, so that it stays short
 _LOSS_TILES = 8
+_DOUBT = 0.3  # about the standard error of an AP near 0.6, of two states judged by the same cells
 _THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 _STILL = AugmentConfig(elastic=0, rotate=False, flip=False, scale=1.0, intensity=0, noise=0)
 
 
 class Validator:
-    """Judges a segmenter by the same tiles and images every time."""
+    """Judges a segmenter by the same tiles and images every time.
+
+    Attributes
+    ----------
+    margin : float
+        Mean AP by which one state has to be ahead to be better by more than chance: few cells
+        tell less than many.
+    """
 
     def __init__(
         self,
@@ -42,6 +50,8 @@ class Validator:
         self._where, self._config = where, config
         chosen = _choose(samples, config.seed)
         self._views = [_View.of(sample, config) for sample in chosen]
+        cells = sum(len(np.unique(view.truth)) - 1 for view in self._views)
+        self.margin = _DOUBT / np.sqrt(max(1, cells))
         self._batches = []
         if chosen:
             sampler = TileSampler(
@@ -67,8 +77,8 @@ class Validator:
     ) -> Generator[Judging, None, tuple[InstanceConfig, dict[str, float]]]:
         """Choose the threshold with the highest mean AP (0.5 … 0.95) on the held-out part.
 
-        Returns the config and `scores` brought up to date; a tie, or nothing to judge by, leaves
-        both as they are.
+        Returns the config and `scores` brought up to date; a gain within the `margin`, or nothing
+        to judge by, leaves both as they are.
         """
         if not self._views:
             return config, scores
@@ -77,6 +87,8 @@ class Validator:
         candidates = [config, *(each for each in candidates if each != config)]
         each_scores = yield from self._evaluate(segmenter, candidates)
         best = max(range(len(candidates)), key=lambda i: each_scores[i]["mean_ap"])
+        if each_scores[best]["mean_ap"] <= each_scores[0]["mean_ap"] + self.margin:
+            best = 0
         return candidates[best], {**scores, **each_scores[best]}
 
     def _evaluate(
