@@ -50,7 +50,8 @@ def read_set(folder: Path) -> list[Sample]:
 
 def match_size(sample: Sample) -> Sample:
     """The same image, larger or smaller by a factor of the network's, with cells of common size."""
-    zoom = find_zoom(float(np.median(cell_diameters([sample]))))
+    diameters = cell_diameters([sample])
+    zoom = find_zoom(float(np.median(diameters))) if len(diameters) else 1.0
     if zoom == 1:
         return sample
     image = torch.from_numpy(sample.image.astype(np.float32))[None]

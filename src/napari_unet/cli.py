@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -213,16 +214,38 @@ def _read_samples(images: list[str], labels: list[str]) -> list[Any]:
 
 
 def _watch(work: Any, model: Path, tell: Callable[[Any], None] | None) -> Any:
-    """Run a training, telling of its events; Ctrl-C stops and saves."""
+    """Run a training, telling of its events; Ctrl-C stops after the step under way and saves."""
     from napari_unet.core.events import exhaust
     from napari_unet.core.resumable import is_resumable
 
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        if asked:  # a second time: at once
+            raise KeyboardInterrupt
+        asked = True
+
+    def watch(event: Any) -> None:
+        if tell is not None:
+            tell(event)
+        if asked:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, ask)
     try:
-        return exhaust(work, tell)
+        return exhaust(work, watch)
     except KeyboardInterrupt:
-        go_on = " The same command with --resume goes on." if is_resumable(model) else ""
-        _say(f"Stopped; what was learnt so far is saved.{go_on}")
+        if tell is not None:
+            saved = (
+                "what was learnt so far is saved. The same command with --resume goes on."
+                if is_resumable(model)
+                else "nothing was learnt yet."
+            )
+            _say(f"Stopped; {saved}")
         raise
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _tell(event: Any) -> None:

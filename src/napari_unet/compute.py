@@ -85,7 +85,8 @@ def train(request: Train, result: dict[str, Any]) -> Work:
                 news = yield event
                 event = work.send(None if news is None else [_repainted(samples[0], news)])
     finally:
-        if _written_at(output) != before:
+        # of a training that goes on the best state may have been there before
+        if _written_at(output) != before or (request.resume and output.exists()):
             result["model"] = str(output)
 
 

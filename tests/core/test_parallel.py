@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from napari_unet.core import parallel
+from napari_unet.core.config import TrainConfig
 from napari_unet.core.errors import InputError
 
 SMALL = [
@@ -64,11 +65,11 @@ def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     monkeypatch.setenv("RANK", "0")
     with pytest.raises(InputError, match="3 processes share it: choose a multiple of 3"):
-        parallel.join(4)
+        parallel.join(TrainConfig(batch_size=4, device="cpu"))
 
 
 def test_alone_nothing_is_shared():
-    parallel.join(5)
+    parallel.join(TrainConfig(batch_size=5, device="cpu"))
     assert parallel.count() == 1
     assert parallel.is_first()
     assert list(parallel.share(range(3, 6))) == [3, 4, 5]

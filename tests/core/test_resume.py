@@ -134,7 +134,7 @@ def test_a_new_training_forgets_the_stopped_one(discs, config, tmp_path):
 @pytest.mark.parametrize(
     ("samples", "sentence"),
     [
-        (lambda discs: [discs], "begun with 2 images and here are 1"),
+        (lambda discs: [discs], "as image 2, and that is missing here"),
         (lambda discs: [discs, smaller(discs)], "the same images in the same order"),
     ],
 )
@@ -144,6 +144,27 @@ def test_other_images_are_refused(discs, config, tmp_path, samples, sentence):
     with pytest.raises(InputError, match=sentence):
         next(resume(samples(discs), path))
     assert is_resumable(path)
+
+
+def test_the_images_to_judge_by_have_to_be_given_again(discs, config, tmp_path):
+    path = tmp_path / "model.safetensors"
+    stop_after(train([discs], config, output=path, validation=[discs]), Stepped, 2)
+    with pytest.raises(InputError, match="give the same images"):
+        next(resume([discs], path))
+    exhaust(resume([discs], path, validation=[discs]))
+
+
+def test_the_best_state_is_judged_again_by_what_is_held_out_now(discs, config, tmp_path):
+    path = tmp_path / "model.safetensors"
+    begun = train([discs], config, output=path)
+    next(begun)
+    (judged,) = begun.gi_yieldfrom.gi_frame.f_locals["run"].split.judged
+    stop_after(begun, Stepped, 6)
+    labels = np.where(judged & (discs.labels > 0), 0, discs.labels)
+    labels[tuple(np.argwhere(judged)[0])] = 50  # the only cell there, one that nobody can find
+    work = resume([dataclasses.replace(discs, labels=labels)], path)
+    seen = stop_after(work, Stepped, 1)
+    assert any(isinstance(event, Judging) for event in seen)
 
 
 def smaller(sample):
@@ -188,7 +209,7 @@ def test_a_killed_process_goes_on(discs, config, tmp_path):
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
     assert is_resumable(path)
-    sample = Sample(read_image(image), read_labels(labels), name="image")
+    sample = Sample(read_image(image), read_labels(labels), name="a.tif")
     work = resume([sample], path)
     first = stop_after(work, Stepped, 1)[-1]
     assert first.step > 1

@@ -189,6 +189,19 @@ def test_a_start_model_of_other_channels_is_refused(discs, quick, tmp_path):
         run([rgb], quick, start_from=output)
 
 
+def test_a_class_painted_meanwhile_is_for_the_next_training(discs, quick):
+    painted = dataclasses.replace(discs, classes={1: 2})
+    work = train([discs], dataclasses.replace(quick, steps=3))
+    events = [next(work)]
+    while not isinstance(events[-1], Stepped):
+        events.append(next(work))
+    warned = work.send([painted])
+    assert isinstance(warned, Warned)
+    assert "class 2 and the model knows 1" in warned.message
+    assert isinstance(next(work), Stepped | Judging | Validated)
+    work.close()
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_what_is_not_said_is_not_learnt_as_background(discs, quick, seed):
     """Half of the cells are not painted, and lie where nothing is said: they are found."""

@@ -186,6 +186,19 @@ def test_a_stopped_training_can_be_continued(qtbot, dock):
     assert not again.isVisible()
 
 
+def test_a_refused_continue_can_be_tried_again(qtbot, dock, warned):
+    compute = begin(qtbot, dock)
+    (call,) = compute.trainings
+    state_path(call.options["output"]).write_bytes(b"state")
+    compute.stopped.emit(call.job, {"model": write_model(call.options["output"])})
+    dock.session.labels.data[...] = 0
+    again = dock.bar.continue_button
+    qtbot.mouseClick(again, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: dock.bar.state is TaskState.FAILED)
+    assert "Nothing is painted" in warned[0]
+    assert again.isVisible()
+
+
 def test_a_process_that_died_can_be_continued_but_not_with_other_labels(qtbot, dock):
     compute = begin(qtbot, dock)
     (call,) = compute.trainings

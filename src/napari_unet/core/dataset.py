@@ -151,7 +151,7 @@ class Split:
         for sample, judged in zip(samples, self.judged + (False,) * more, strict=True):
             if isinstance(judged, np.ndarray):
                 known = supervision(sample.labels, sample.complete)
-                fit.append(_restrict(sample, known & ~judged))
+                fit += _restrict(sample, known & ~judged)
             elif not judged:
                 fit.append(sample)
         return fit
@@ -165,10 +165,10 @@ def split_again(
     for sample, part in zip(samples, judged, strict=False):
         if isinstance(part, np.ndarray):
             known = supervision(sample.labels, sample.complete) & part
-            held_out += [_restrict(sample, known)] if known.any() else []
+            held_out += _restrict(sample, known)
         elif part:
             held_out.append(sample)
-    split = Split([], held_out, words, judged)
+    split = Split([], held_out, words, judged + (False,) * (len(samples) - len(judged)))
     return dataclasses.replace(split, train=split.refresh(samples))
 
 
@@ -226,10 +226,9 @@ def _hold_out_blocks(
         count = max(1, round(fraction * len(with_paint))) if len(with_paint) > 1 else 0
         chosen = rng.choice(with_paint, count, replace=False) if count else np.empty(0, int)
         judged = _keep_cells_whole(np.isin(blocks, chosen), sample.labels)
-        train.append(_restrict(sample, known & ~judged))
+        train += _restrict(sample, known & ~judged)
         masks.append(judged)
-        if count:
-            held_out.append(_restrict(sample, known & judged))
+        held_out += _restrict(sample, known & judged)
         chosen_count += count
         total += len(with_paint)
     return train, held_out, f"{chosen_count} of {total} regions", tuple(masks)
@@ -257,10 +256,15 @@ def _keep_cells_whole(judged: NDArray[np.bool_], labels: Labels) -> NDArray[np.b
     return np.where(labels > 0, (2 * inside > area)[cell.reshape(labels.shape)], judged)
 
 
-def _restrict(sample: Sample, known: NDArray[np.bool_]) -> Sample:
-    """The same sample with only `known` said; elsewhere a cell is as unsaid as the rest."""
+def _restrict(sample: Sample, known: NDArray[np.bool_]) -> list[Sample]:
+    """The same sample with only `known` said; elsewhere a cell is as unsaid as the rest.
+
+    None where nothing remains: a sample without any word would count as background throughout.
+    """
+    if not known.any():
+        return []
     labels = np.where(known, np.where(sample.labels > 0, sample.labels, -1), 0)
-    return dataclasses.replace(sample, labels=labels.astype(np.int32), complete=known)
+    return [dataclasses.replace(sample, labels=labels.astype(np.int32), complete=known)]
 
 
 def _has_background(samples: Sequence[Sample]) -> bool:

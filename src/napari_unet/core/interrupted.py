@@ -44,7 +44,7 @@ class Interrupted:
         for number, judged in enumerate(split.judged):
             if isinstance(judged, np.ndarray):
                 flat[f"judged/{number}"] = torch.from_numpy(np.packbits(judged))
-                whole.append(judged.shape)
+                whole.append(None)
             else:
                 whole.append(judged)
         facts = {**facts, "version": VERSION, "judged": whole, "held_out": split.words}
@@ -65,29 +65,36 @@ class Interrupted:
         Raises
         ------
         InputError
-            If these cannot be the samples it was begun with.
+            If these are not the samples it was begun with, followed by any others.
         """
-        known = self.facts["judged"]
-        if len(samples) < len(known):
-            raise InputError(
-                f"The training was begun with {len(known)} images and here are {len(samples)}: "
-                "give the same images in the same order."
-            )
+        begun, known = self.facts["samples"], self.facts["judged"]
+        _check_same(begun[: len(known)], samples[: len(known)])
+        _check_same(begun[len(known) :], validation)
         judged: list[Any] = []
         for number, (sample, part) in enumerate(zip(samples, known, strict=False)):
-            if isinstance(part, bool):
+            if part is not None:
                 judged.append(part)
                 continue
-            shape = tuple(part)
-            if sample.labels.shape != shape:
-                raise InputError(
-                    f"{sample.name} is {sample.labels.shape} px and the image that the training "
-                    f"was begun with was {shape} px: give the same images in the same order."
-                )
             bits = np.unpackbits(self.tensors[f"judged/{number}"].numpy(), count=sample.labels.size)
-            judged.append(bits.reshape(shape).astype(bool))
+            judged.append(bits.reshape(sample.labels.shape).astype(bool))
         masks: Judged = tuple(judged)
         return split_again(samples, masks, self.facts["held_out"], validation)
+
+
+def identify(samples: Sequence[Sample]) -> list[list[Any]]:
+    """File name without its folder, and shape, of each image."""
+    return [[Path(sample.name).name, *sample.image.shape] for sample in samples]
+
+
+def _check_same(begun: Sequence[Any], given: Sequence[Sample]) -> None:
+    found = identify(given)
+    for number, was in enumerate(begun):
+        if number >= len(found) or found[number] != was:
+            instead = given[number].name if number < len(found) else "missing"
+            raise InputError(
+                f"The training was begun with {was[0]} ({' × '.join(map(str, was[1:]))}) as image "
+                f"{number + 1}, and that is {instead} here: give the same images in the same order."
+            )
 
 
 def keep(state: Interrupted, model: Path) -> None:

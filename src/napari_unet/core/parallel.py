@@ -16,30 +16,38 @@ from torch import Tensor, distributed, nn
 from torch.distributed.nn import functional as differentiable
 from torch.nn.parallel import DistributedDataParallel
 
+from napari_unet.core.config import TrainConfig
+from napari_unet.core.device import resolve_device
 from napari_unet.core.errors import InputError
 from napari_unet.core.models.base import Batch, Segmenter
 
 
-def join(batch_size: int) -> None:
+def join(config: TrainConfig) -> None:
     """Meet the other processes, where `torchrun` has started any.
 
     Raises
     ------
     InputError
-        If the batch cannot be shared equally.
+        If the batch cannot be shared equally, or there are fewer GPUs than processes.
     """
     count = int(os.environ.get("WORLD_SIZE", 1))
     if count == 1 or "RANK" not in os.environ:
         return
-    if batch_size % count:
+    if config.batch_size % count:
         raise InputError(
-            f"Batch is {batch_size} and {count} processes share it: choose a multiple of {count}."
+            f"Batch is {config.batch_size} and {count} processes share it: choose a multiple of "
+            f"{count}."
         )
-    if not distributed.is_initialized():
-        gpu = torch.cuda.is_available()
-        if gpu:
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        distributed.init_process_group("nccl" if gpu else "gloo")
+    if distributed.is_initialized():
+        return
+    if resolve_device(config.device, config.precision).device != "cuda":
+        distributed.init_process_group("gloo")
+        return
+    number, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if number >= gpus:
+        raise InputError(f"There are {gpus} GPUs here: start as many processes, or --device cpu.")
+    torch.cuda.set_device(number)
+    distributed.init_process_group("nccl")
 
 
 def leave() -> None:
@@ -115,7 +123,7 @@ class _SharedBatchNorm(nn.BatchNorm2d):
         values = maps.float()
         moments = torch.stack([values.mean((0, 2, 3)), values.square().mean((0, 2, 3))])
         middle, square = differentiable.all_reduce(moments) / count()
-        variance = square - middle.square()
+        variance = (square - middle.square()).clamp(min=0)
         with torch.no_grad():
             pixels = count() * values.numel() / values.shape[1]
             unbiased = variance * (pixels / (pixels - 1))

@@ -52,8 +52,9 @@ def predict(
     config : PredictConfig, optional
     region : Region, optional
         The part to predict, in pixels; the whole image by default.
-    out : (K, h, w) float32 array, optional
-        Filled with the region's probabilities, tile by tile, where the model has such maps.
+    out : (M, h, w) float32 array, optional
+        Filled with the region's maps, tile by tile, where the model has any: M is `Segmenter.maps`,
+        the first K of them are the probabilities of the classes.
     name : str
         How errors call the image.
 

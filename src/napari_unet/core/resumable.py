@@ -7,7 +7,7 @@ from pathlib import Path
 
 def state_path(model: Path | str) -> Path:
     """Where a training that writes this model keeps what it needs to go on."""
-    return Path(model).with_suffix(".stopped")
+    return Path(f"{model}.stopped")
 
 
 def is_resumable(model: Path | str) -> bool:

@@ -67,9 +67,10 @@ class Run:
         split: Split,
         output: Path | None,
         fine_tuning: bool,
+        given: list[list[Any]],
     ) -> None:
         self.segmenter, self.card, self.config, self.where = segmenter, card, config, where
-        self.split, self.fine_tuning = split, fine_tuning
+        self.split, self.fine_tuning, self.given = split, fine_tuning, given
         # of several processes the first one judges and saves
         self.output = output if parallel.is_first() else None
         self.judges = bool(split.held_out) and parallel.is_first()
@@ -77,7 +78,8 @@ class Run:
         self.sampler = TileSampler(
             split.train, segmenter, config.weights, config.normalize, where.device, config.seed
         )
-        self.validator = Validator(split.held_out, segmenter, config, where)
+        judge = split.held_out if self.judges else []
+        self.validator = Validator(judge, segmenter, config, where)
         self.optimizer = _make_optimizer(segmenter, config)
         self.average = copy.deepcopy(segmenter.net)
         self.start = copy.deepcopy(segmenter.net) if fine_tuning else None
@@ -93,6 +95,7 @@ class Run:
         self.validated_step = -1
         self.kept_at, self.keeping_took = self.began, 0.0
         self.lowest, self.rising = math.inf, 0
+        self.outdated = False
         self.log = TrainingLog()
 
     def tick(self) -> None:
@@ -173,6 +176,7 @@ class Run:
             check_trainable(samples)
             fit = self.split.refresh(samples)
             self.sampler.take(fit)
+            self.split = dataclasses.replace(self.split, train=fit)
         except InputError as error:
             return Warned(f"What was painted since is left out. {error}")
         return Repainted(len(cell_diameters(fit)))
@@ -185,7 +189,7 @@ class Run:
         net = self.segmenter.net.train()
         if self.fine_tuning:
             for module in net.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return net
 
@@ -220,9 +224,9 @@ class Run:
         self.validated_step = self.steps
         self.validated_at = time.perf_counter()
         self.validation_took = self.validated_at - begin
-        yield event
         self.rising = self.rising + 1 if scores["loss"] > 1.05 * self.lowest else 0
         self.lowest = min(self.lowest, scores["loss"])
+        yield event
         if self.rising == _TURNED:
             yield Warned(
                 "The held-out part gets worse while training goes on: the best state is kept; "
@@ -315,7 +319,7 @@ class Run:
         torch.set_rng_state(kept.tensors["random"])
         for name in _COUNTERS:
             setattr(self, name, facts[name])
-        self.began = self.kept_at = now - facts["seconds"]
+        self.began = now - facts["seconds"]
         self.validated_at = now - facts["since_validation"]
         self.kept_at = now
         self.log = TrainingLog(facts["log"], facts["seconds"])
@@ -324,6 +328,16 @@ class Run:
             best.net.load_state_dict(kept.part("best"))
             best.net.eval()
             self.best = Model(best, card_from_dict(facts["best"]))
+        self.outdated = facts["judged_by"] != self.validator.mark
+
+    def judge_again(self) -> Generator[Judging, None, None]:
+        """Score the best state by what is held out now, where that was painted on."""
+        if self.best is None or not self.outdated or not self.judges:
+            return
+        scores = yield from self.validator.score(self.best.segmenter)
+        scores = {**self.best.card.scores, **scores}
+        self.best = Model(self.best.segmenter, dataclasses.replace(self.best.card, scores=scores))
+        self.lowest, self.rising, self.outdated = scores["loss"], 0, False
 
     def _nets(self) -> dict[str, nn.Module]:
         nets = {"net": self.segmenter.net, "average": self.average}
@@ -339,6 +353,8 @@ class Run:
             "seconds": now - self.began,
             "since_validation": now - self.validated_at,
             "log": self.log.rows,
+            "judged_by": self.validator.mark,
+            "samples": self.given,
             "best": None if self.best is None else to_dict(self.best.card),
         }
         parts = {

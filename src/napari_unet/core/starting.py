@@ -134,7 +134,7 @@ def check_output(output: Path | str | None) -> None:
         raise InputError(f"{path} is a folder: name a file for the model.")
     if not path.exists():
         write_atomically(path, Path.touch)
-        path.unlink()
+        path.unlink(missing_ok=True)  # another process of torchrun may have been here
 
 
 def cell_diameters(samples: Sequence[Sample]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from napari_unet.core.config import TRAIN_PRESETS, TrainConfig, check_limits, fr
 from napari_unet.core.dataset import split_samples
 from napari_unet.core.device import is_out_of_memory, resolve_device
 from napari_unet.core.errors import InputError
-from napari_unet.core.interrupted import forget, read_interrupted
+from napari_unet.core.interrupted import forget, identify, read_interrupted
 from napari_unet.core.models import find_model
 from napari_unet.core.prediction import place
 from napari_unet.core.run import Run
@@ -81,7 +81,7 @@ def train(
         raise InputError(f"Steps is {config.steps}: choose 1 or more.")
     _check(samples, validation)
     check_output(output)
-    parallel.join(config.batch_size)
+    parallel.join(config)
     where = resolve_device(config.device, config.precision)
     torch.manual_seed(config.seed)
     everything = [*samples, *validation]
@@ -91,7 +91,8 @@ def train(
     split = split_samples(samples, config.val_fraction, config.seed, validation)
     path = None if output is None else Path(output)
     place(segmenter.net, where)
-    run = Run(segmenter, card, config, where, split, path, start_from is not None)
+    given = identify(everything)
+    run = Run(segmenter, card, config, where, split, path, start_from is not None, given)
     if path is not None and parallel.is_first():
         forget(path)  # of another training
     return (yield from _work(run))
@@ -126,12 +127,13 @@ def resume(
     card = card_from_dict(kept.facts["card"])
     _check(samples, validation)
     split = kept.split(samples, validation)
-    parallel.join(config.batch_size)
+    parallel.join(config)
     where = resolve_device(config.device, config.precision)
     family = find_model(card.architecture)
     segmenter = family(from_dict(family.config_type, card.config))
     place(segmenter.net, where)
-    run = Run(segmenter, card, config, where, split, Path(output), kept.facts["fine_tuning"])
+    given, fine_tuning = identify([*samples, *validation]), kept.facts["fine_tuning"]
+    run = Run(segmenter, card, config, where, split, Path(output), fine_tuning, given)
     run.restore(kept)
     return (yield from _work(run))
 
@@ -144,6 +146,7 @@ def _check(samples: Sequence[Sample], validation: Sequence[Sample]) -> None:
 
 def _work(run: Run) -> Generator[TrainEvent, Sequence[Sample] | None, Model]:
     yield run.prepared()
+    yield from run.judge_again()
     if not run.split.held_out:
         yield Warned("Too little is painted to hold some of it out: the last state will be kept.")
     try:

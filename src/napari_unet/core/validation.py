@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ class Validator:
     margin : float
         Mean AP by which one state has to be ahead to be better by more than chance: few cells
         tell less than many.
+    mark : int
+        Of what it judges by: the same for the same truth.
     """
 
     def __init__(
@@ -52,6 +55,9 @@ class Validator:
         self._views = [_View.of(sample, config) for sample in chosen]
         cells = sum(len(np.unique(view.truth)) - 1 for view in self._views)
         self.margin = _DOUBT / np.sqrt(max(1, cells))
+        self.mark = 0
+        for view in self._views:
+            self.mark = crc32(view.known.tobytes(), crc32(view.truth.tobytes(), self.mark))
         self._batches = []
         if chosen:
             sampler = TileSampler(

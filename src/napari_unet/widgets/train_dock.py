@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QVBoxLayou
 from napari_unet.core.annotation import check_trainable
 from napari_unet.core.config import AugmentConfig, NormalizeConfig, TrainConfig
 from napari_unet.core.errors import InputError
-from napari_unet.core.resumable import is_resumable
+from napari_unet.core.resumable import is_resumable, state_path
 from napari_unet.core.start_models import start_model_files
 from napari_unet.core.types import Region, Sample
 from napari_unet.widgets._device_badge import DeviceBadge
@@ -48,7 +48,7 @@ class TrainDock(Dock):
         self._job: int | None = None
         self._output: Path | None = None
         self._source: object = None
-        self._stopped: object = None
+        self._trained: object = None
         self._repaint_soon = QTimer(self)
         self._repaint_soon.setSingleShot(True)
         self._repaint_soon.setInterval(_REPAINT_MS)
@@ -164,7 +164,8 @@ class TrainDock(Dock):
 
     def resume(self) -> None:
         """Go on with the training that was stopped, on what is painted now."""
-        self._read(self._go_on)
+        if self._read(self._go_on):
+            self.saved.show_path(None)
 
     def _read(self, train: Callable[[Sample], None]) -> bool:
         """Have the annotation read and checked, then `train`; False where there is none."""
@@ -184,6 +185,8 @@ class TrainDock(Dock):
             self._end("Stopped · training had not begun.")
             return
         config = self.config
+        if self._output is not None:  # not to be continued any more
+            state_path(self._output).unlink(missing_ok=True)
         try:
             self._output = new_model_path(sample.name)
         except OSError as error:
@@ -201,6 +204,7 @@ class TrainDock(Dock):
 
     def _ask(self, sample: Sample, config: TrainConfig, resume: bool = False) -> None:
         assert self._output is not None
+        self._trained = self._source
         if self.session.compute.report is None:
             self.bar.prepare("Preparing · the compute process is starting")
         self._job = self.session.compute.train(
@@ -248,6 +252,7 @@ class TrainDock(Dock):
     def _refuse(self, sentence: str) -> None:
         self._settings.setEnabled(True)
         self.bar.fail(sentence)
+        self._offer_to_continue()
         show_warning(sentence)
 
     def _on_happened(self, job: int, event: object) -> None:
@@ -289,7 +294,6 @@ class TrainDock(Dock):
             self._preview.show_model(path)
 
     def _end(self, sentence: str) -> None:
-        self._stopped = self._source
         self._job = self._source = None
         self.log.end()
         self._settings.setEnabled(True)
@@ -301,7 +305,7 @@ class TrainDock(Dock):
         can = (
             self._job is None
             and self._output is not None
-            and self._stopped == self._trained_on()
+            and self._trained == self._trained_on()
             and is_resumable(self._output)
         )
         self.bar.offer_to_continue(

@@ -28,6 +28,7 @@ from napari_unet.core.annotation import class_index, supervision
 from napari_unet.core.border_weights import border_term, class_weight_values
 from napari_unet.core.config import InstanceConfig, WeightConfig, option
 from napari_unet.core.distances import relative_distance
+from napari_unet.core.errors import InputError
 from napari_unet.core.instances import label_instances
 from napari_unet.core.models.base import Batch, Segmenter, Stitcher, Target
 from napari_unet.core.tiling import Tile
@@ -234,6 +235,12 @@ class UNetSegmenter(Segmenter):
     def targets(self, samples: Sequence[Sample], weights: WeightConfig) -> list[Target]:
         known = [supervision(sample.labels, sample.complete) for sample in samples]
         index = [class_index(sample.labels, sample.classes, weights) for sample in samples]
+        highest = max((int(classes.max()) for classes in index), default=0)
+        if highest > self.config.classes:
+            raise InputError(
+                f"A cell is of class {highest} and the model knows {self.config.classes}: "
+                "begin a new training to learn a further class."
+            )
         counts = np.zeros(1 + self.config.classes, np.int64)
         for classes, said in zip(index, known, strict=True):
             counts += np.bincount(classes[said], minlength=len(counts))[: len(counts)]
