@@ -82,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", nargs="+", default=["dsb2018_fluo"])
-    parser.add_argument("--crops", nargs="+", type=int, default=[1, 5])
+    parser.add_argument("--crops", nargs="*", type=int, default=[1, 5])
     parser.add_argument("--minutes", type=float, default=1)
     parser.add_argument("--start", nargs="+", default=["nuclei", "none"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

@@ -214,6 +214,11 @@ class TrainConfig:
     validations: int = option(
         12, label="Validations", why="about this many looks at the held-out part", limits=(1, 1000)
     )
+    keep_best: bool = option(
+        True,
+        label="Keep the best",
+        why="the state with the best held-out cells; else the last one, after very long trainings",
+    )
     seed: int = option(
         0, label="Seed", why="the same seed gives the same model", limits=(0, 2**31 - 1)
     )

@@ -100,8 +100,11 @@ def _fit_size(
     """The segmenter with the zoom at which the cells of this image look like those it knows.
 
     The middle of the image tells, whatever region of it is asked for: so all regions are seen
-    alike. A zoom that is found is looked with again, as cells much too large fall into pieces.
+    alike. The first look is without zoom, whatever the model was trained on last; a zoom that is
+    found is looked with again, as cells much too large fall into pieces.
     """
+    segmenter = segmenter.fit(len(image), len(card.classes), 1.0)
+    place(segmenter.net, where).eval()
     region = _middle(image.shape[1], _LOOKED_AT), _middle(image.shape[2], _LOOKED_AT)
     for _ in range(_LOOKS):
         looks = stitch_tiles(segmenter, image, where, config, region)
