@@ -268,7 +268,7 @@ def test_train_and_predict_for_real(real, tmp_path, discs, quick):
     say_cell = PredictConfig(device="cpu", instances=InstanceConfig(threshold=0.01, min_size=0))
     region = (slice(10, 80), slice(5, 55))
     with SharedArrays() as shared:
-        probabilities = shared.reserve((1, 70, 50), np.float32)
+        probabilities = shared.reserve((2, 70, 50), np.float32)
         labels = shared.reserve((70, 50), np.int32)
         image = shared.share(discs.image)
         real.send(Predict(2, str(path), image, say_cell, region, probabilities, labels))

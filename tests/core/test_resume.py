@@ -56,9 +56,15 @@ def read_table(model):
 
 
 @pytest.mark.parametrize(
-    ("kind", "count"), [(Stepped, 1), (Stepped, 4), (Stepped, 7), (Stepped, 12), (Judging, 3)]
+    ("kind", "count", "optimizer"),
+    [
+        (Stepped, 1, "adamw"),
+        (Stepped, 4, "adamw"),
+        (Stepped, 7, "sgd"),
+        (Stepped, 12, "adamw"),
+        (Judging, 3, "adamw"),
+    ],
 )
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_stop_and_continue_equals_never_having_stopped(
     discs, config, tmp_path, kind, count, optimizer
 ):
