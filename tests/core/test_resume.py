@@ -22,7 +22,7 @@ from napari_unet.core.files import read_image, read_labels
 from napari_unet.core.resumable import is_resumable, state_path
 from napari_unet.core.training import resume, train
 from napari_unet.core.training_log import log_path
-from napari_unet.core.types import Judging, Sample, Stepped, Validated
+from napari_unet.core.types import Judging, Sample, Stepped, Validated, Warned
 
 
 @pytest.fixture
@@ -220,3 +220,21 @@ def test_a_killed_process_goes_on(discs, config, tmp_path):
     first = stop_after(work, Stepped, 1)[-1]
     assert first.step > 1
     assert run_module._KEPT_EVERY <= 30
+
+
+def test_a_full_disk_is_said_once_and_does_not_end_the_training(
+    discs, config, tmp_path, monkeypatch
+):
+    def refuse(state, model):
+        raise InputError("The disk is full.")
+
+    monkeypatch.setattr(run_module, "keep", refuse)
+    monkeypatch.setattr(run_module, "_KEPT_EVERY", 0)
+    events = []
+    path = tmp_path / "model.safetensors"
+    exhaust(train([discs], config, output=path), events.append)
+    said = [event.message for event in events if isinstance(event, Warned)]
+    assert [each for each in said if "full" in each] == [
+        "The training goes on, but not if it were killed. The disk is full."
+    ]
+    assert path.exists()

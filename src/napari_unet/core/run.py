@@ -297,11 +297,20 @@ class Run:
         if self.steps and not judged:
             self._save(self._snapshot(self._careful(), {}))
 
-    def keep_if_due(self) -> None:
-        """Write down where the training is, now and then, for the case that it is killed."""
+    def keep_if_due(self) -> Warned | None:
+        """Write down where the training is, now and then, for the case that it is killed.
+
+        A disk that refuses, such as a full one, does not end the training: it is said once.
+        """
         pause = max(_KEPT_EVERY, 20 * self.keeping_took)
-        if time.perf_counter() - self.kept_at > pause:
+        if time.perf_counter() - self.kept_at <= pause:
+            return None
+        try:
             self.keep()
+        except InputError as error:
+            self.kept_at = math.inf
+            return Warned(f"The training goes on, but not if it were killed. {error}")
+        return None
 
     def keep(self) -> None:
         """Write down where the training is, beside the model."""

@@ -166,7 +166,9 @@ def _work(run: Run) -> Generator[TrainEvent, Sequence[Sample] | None, Model]:
             painted = yield event
             if painted is not None:
                 yield run.learn_from(painted)
-            run.keep_if_due()
+            warned = run.keep_if_due()
+            if warned is not None:
+                yield warned
         model = yield from run.finish()
     except (GeneratorExit, KeyboardInterrupt):
         run.save()
