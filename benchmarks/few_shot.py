@@ -1,13 +1,13 @@
 """From a few painted crops to cells: how good after how little, with and without a start model.
 
     python benchmarks/few_shot.py DATA [--sets dsb2018_fluo] [--crops 1 5] [--minutes 1]
-        [--start nuclei none] [--seeds 0 1 2]
+        [--start nuclei none forest stardist cellpose] [--seeds 0 1 2]
 
 A crop is 256² of a `train` image of the set, drawn by the seed among those with 20 to 30 cells
 (the most crowded where there are none); all that is in it counts as painted. Trained through the
-public command line on the crops alone, scored on all of `val`, beside the start model untouched.
-Prints a row of medians over the seeds for each case; every run is kept in
-`benchmarks/results/few_shot.json`.
+public command line on the crops alone, scored on all of `val`, beside the start model untouched;
+the `peers` on the same crops for as many minutes. Prints a row of medians over the seeds for each
+case; every run is kept in `benchmarks/results/few_shot.json`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ import numpy as np
 import tifffile
 
 from napari_unet.core.files import expand, pair_by_stem, read_image, read_labels
+from napari_unet.core.metrics import evaluate
+from napari_unet.core.start_models import START_MODELS
+from peers import PEERS
 from real_images import call
 
+FIGURES = ("ap50", "ap75", "mean_ap")
 RESULTS = Path(__file__).parent / "results" / "few_shot.json"
 _EDGE = 256
 _CELLS = (20, 30)
@@ -56,7 +60,7 @@ def score(model: object, folder: Path, scratch: Path) -> dict[str, float]:
     out = scratch / "predicted"
     call("predict", model, folder / "val" / "images", "-o", out)
     scores = call("evaluate", "--truth", folder / "val" / "labels", "--prediction", out)
-    return {name: scores[name] for name in ("ap50", "ap75", "mean_ap")}
+    return {name: scores[name] for name in FIGURES}
 
 
 def run(folder: Path, crops: int, minutes: float, start: str, seed: int) -> dict[str, float]:
@@ -78,6 +82,16 @@ def run(folder: Path, crops: int, minutes: float, start: str, seed: int) -> dict
         return score(model, folder, scratch)
 
 
+def run_peer(folder: Path, crops: int, minutes: float, name: str, seed: int) -> dict[str, float]:
+    """The same for another program."""
+    find = PEERS[name](draw_crops(folder / "train", crops, seed), minutes, seed)
+    val = folder / "val"
+    pairs = pair_by_stem(expand(val / "images"), expand(val / "labels", "labels"))
+    found = [np.asarray(find(read_image(image))).astype(np.int32) for image, _ in pairs]
+    scores = evaluate([read_labels(truth) for _, truth in pairs], found)
+    return {name: scores[name] for name in FIGURES}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
@@ -90,18 +104,18 @@ def main() -> None:
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in given.sets:
         folder = given.data / name
-        if "nuclei" in given.start:
+        for start in set(given.start) & START_MODELS.keys():
             with tempfile.TemporaryDirectory() as scratch:
-                known[f"{name}, nuclei untouched"] = untouched = score(
-                    "nuclei", folder, Path(scratch)
-                )
+                untouched = score(start, folder, Path(scratch))
+            known[f"{name}, {start} untouched"] = untouched
             keep(known)
-            show(f"{name} | start model untouched | – | –", [untouched])
+            show(f"{name} | {start} untouched | – | –", [untouched])
         for start in given.start:
             for crops in given.crops:
                 rows = []
                 for seed in given.seeds:
-                    rows.append(run(folder, crops, given.minutes, start, seed))
+                    case = (folder, crops, given.minutes, start, seed)
+                    rows.append(run_peer(*case) if start in PEERS else run(*case))
                     known[f"{name}, {start}, {crops} crops, {given.minutes} min, {seed}"] = rows[-1]
                     keep(known)
                 show(f"{name} | {start} | {crops} | {given.minutes:g}", rows)

@@ -1,19 +1,21 @@
-"""Train the start model "nuclei" that comes with the package.
+"""Train a start model that comes with the package.
 
-    python scripts/train_start_model.py DATA -o nuclei.safetensors [--minutes 60] [--seed 0]
+    python scripts/train_start_model.py DATA -o nuclei.safetensors [--minutes 36] [--seed 0]
+    python scripts/train_start_model.py DATA -o phase.safetensors --start-from nuclei [--minutes 15]
 
 DATA holds the openly licensed sets named below, each with `train/images` and `train/labels` of
-the same stems; nothing of their `val` is read. Grey images become three equal channels, so that
-one network takes any number of them; small cells are shown twice as large and large ones half as
-large, as prediction does by itself. Small sets are repeated, so that each look is seen often.
-The weights are kept as float16; the card tells data, seed and scores on what was held out. Where
-it was stopped or killed, the same command goes on.
+the same stems; nothing of their `val` is read. Which sets is told by the name of the output. Grey
+images become three equal channels, so that one network takes any number of them; small cells are
+shown twice as large and large ones half as large, as prediction does by itself. Small sets are
+repeated, so that each look is seen often. The weights are kept as float16; the card tells data,
+seed and scores on what was held out. Where it was stopped or killed, the same command goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import sys
 from pathlib import Path
 
@@ -34,9 +36,13 @@ from napari_unet.core.starting import cell_diameters
 from napari_unet.core.training import resume, train
 from napari_unet.core.types import Sample, Stepped, Validated
 
-SETS = {"dsb2018_fluo": 1, "bbbc039": 2, "bitdepth_tissue16": 2, "dsb2018_histology": 4}
-"""Name and how often each image is taken. CC0, CC0, Apache-2.0, CC0."""
-AUGMENT = AugmentConfig(scale=1.6, intensity=0.35, noise=0.06, blur=1.5)
+SETS = {
+    "nuclei": {"dsb2018_fluo": 1, "bbbc039": 2, "bitdepth_tissue16": 2, "dsb2018_histology": 4},
+    "phase": {"usiigaci_phase": 1},
+}
+"""Of each model, the sets and how often each image is taken. CC0, CC0, Apache-2.0, CC0; MIT."""
+AUGMENT = AugmentConfig(scale=1.6, intensity=0.35, noise=0.06, blur=1.5, mix=1.0)
+THRESHOLDS, LEAST_SCORES = (0.6, 0.5, 0.4, 0.3), (0.25, 0.4, 0.5, 0.6)
 
 
 def read_set(folder: Path) -> list[Sample]:
@@ -73,8 +79,11 @@ def split(samples: list[Sample], fraction: float, seed: int) -> tuple[list[Sampl
     return [samples[i] for i in order[count:]], [samples[i] for i in order[:count]]
 
 
-def choose_threshold(model: Model, samples: list[Sample]) -> InstanceConfig:
-    """The one with the highest mean AP on images as they are, found in as prediction does it."""
+def choose_instances(model: Model, samples: list[Sample]) -> InstanceConfig:
+    """Threshold and least score with the highest mean AP on images as they are.
+
+    What is found in them is found as prediction does it.
+    """
     maps = []
     for sample in samples:
         maps.append(np.zeros((model.segmenter.maps, *sample.labels.shape), np.float32))
@@ -85,20 +94,23 @@ def choose_threshold(model: Model, samples: list[Sample]) -> InstanceConfig:
         found = [label_instances(each, config, len(model.card.classes)).labels for each in maps]
         return float(evaluate(truth, found)["mean_ap"])
 
-    return max((InstanceConfig(threshold=value) for value in (0.5, 0.4, 0.3)), key=score)
+    choices = itertools.product(THRESHOLDS, LEAST_SCORES)
+    return max((InstanceConfig(threshold=t, min_score=s) for t, s in choices), key=score)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--start-from")
+    parser.add_argument("--minutes", type=float, default=36)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     fit: list[Sample] = []
     judge: list[Sample] = []
     as_they_are: list[Sample] = []
-    for name, times in SETS.items():
+    sets = SETS[given.output.stem]
+    for name, times in sets.items():
         kept, held_out = split(read_set(given.data / name / "train"), 0.1, given.seed)
         fit += times * [match_size(sample) for sample in kept]
         judge += [match_size(sample) for sample in held_out]
@@ -109,15 +121,19 @@ def main() -> None:
         augment=AUGMENT,
         validations=24,
         keep_best=False,  # late looks differ by chance, and the loss still falls
+        fine_tuning=1.0,  # what it starts from need not be kept
     )
     if is_resumable(given.output):
         work = resume(fit, given.output, validation=judge)
     else:
-        work = train(fit, config, validation=judge, output=given.output)
+        work = train(
+            fit, config, preset="wide", start_from=given.start_from, validation=judge,
+            output=given.output,
+        )  # fmt: skip
     model = exhaust(work, say)
     card = dataclasses.replace(model.card, any_channels=True, any_size=True, diameter=COMMON)
-    instances = choose_threshold(Model(model.segmenter, card), as_they_are)
-    training = {**card.training, "data": list(SETS), "images": len(fit)}
+    instances = choose_instances(Model(model.segmenter, card), as_they_are)
+    training = {**card.training, "data": list(sets), "images": len(fit)}
     card = dataclasses.replace(card, instances=instances, training=training)
     model.segmenter.net.half()
     save_model(Model(model.segmenter, card), given.output)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -61,3 +63,13 @@ def test_the_same_seed_gives_the_same_tile():
 def test_grey_values_stay_as_they_are_without_augmentation():
     tile = torch.randn(3, 8, 8)
     torch.testing.assert_close(change_grey_values(tile, STILL, random()), tile)
+
+
+def test_mixed_channels_are_means_of_all_and_equal_ones_stay_equal():
+    config = dataclasses.replace(STILL, mix=1.0)
+    tile = torch.stack([torch.zeros(8, 8), torch.ones(8, 8)])
+    mixed = change_grey_values(tile, config, random(2))
+    assert (mixed > 0).all()
+    assert (mixed < 1).all()
+    alike = torch.randn(1, 8, 8).expand(3, 8, 8)
+    torch.testing.assert_close(change_grey_values(alike, config, random()), alike)

@@ -61,6 +61,7 @@ configs = st.builds(
     InstanceConfig,
     threshold=st.sampled_from([0.2, 0.5, 0.7]),
     min_size=st.sampled_from([0, 5, 20]),
+    min_score=st.sampled_from([0.0, 0.8]),
     split=st.sampled_from(["watershed", "none"]),
     fill_holes=st.booleans(),
     drop_border=st.booleans(),
@@ -84,9 +85,23 @@ def test_what_always_holds(maps, config):
         assert cell.sum() >= config.min_size
         assert ndi.label(cell)[1] == 1, "an instance is one 4-connected piece"
         assert found.classes[i - 1] == maps[:, cell].sum(axis=1).argmax() + 1
-        assert found.scores[i - 1] == pytest.approx(maps[:, cell].sum(axis=0).mean(), abs=1e-5)
+        assert found.scores[i - 1] == pytest.approx(maps[:, cell].sum(axis=0).max(), abs=1e-5)
+        assert found.scores[i - 1] >= config.min_score
         if config.drop_border:
             assert not np.any([cell[0].any(), cell[-1].any(), cell[:, 0].any(), cell[:, -1].any()])
+
+
+def test_what_no_pixel_is_sure_of_is_left_out():
+    squares = two_squares()
+    squares[:, 17:23] = 0
+    foreground, depth = np.where(squares > 0, 0.9, 0.1), relative_distance(squares)
+    depth[squares == 1] *= 0.3  # nothing whole is seen there
+    maps = probabilities(foreground, depth)
+    found = label_instances(maps, replace(DEFAULT, min_score=0.5), classes=1)
+    assert found.scores == pytest.approx([0.9])
+    assert np.array_equal(found.labels, np.where(squares == 2, 1, 0))
+    everything = label_instances(maps, replace(DEFAULT, min_score=0.0), classes=1)
+    assert everything.scores == pytest.approx([0.27, 0.9])
 
 
 @given(blobs())

@@ -50,7 +50,8 @@ def train(
     config : TrainConfig, optional
         By default that of the preset.
     architecture, preset : str
-        A name in the registry of models, and "default" or "paper". `start_from` overrides them.
+        A name in the registry of models, and "default", "wide" or "paper"; `start_from` overrides
+        them.
     start_from : path, optional
         A model file to go on from.
     validation : sequence of Sample

@@ -27,7 +27,10 @@ Labels: TypeAlias = NDArray[np.int32]
 _PIXELS = 4_000_000  # a validation looks at no more than this, so that it stays short
 _LOSS_TILES = 8
 _DOUBT = 0.3  # about the standard error of an AP near 0.6, of two states judged by the same cells
-_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+_CHOICES: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("threshold", (0.3, 0.4, 0.5, 0.6, 0.7)),
+    ("min_score", (0.0, 0.25, 0.4, 0.5, 0.6)),
+)
 _STILL = AugmentConfig(elastic=0, rotate=False, flip=False, scale=1.0, intensity=0, noise=0)
 
 
@@ -75,51 +78,64 @@ class Validator:
             losses = [
                 torch.stack(list(segmenter.loss(batch).values())).sum() for batch in self._batches
             ]
-        (scores,) = yield from self._evaluate(segmenter, [self._config.instances])
+        stitchers = yield from self._look(segmenter)
+        scores = yield from self._evaluate(stitchers, self._config.instances)
         return {"loss": float(torch.stack(losses).mean()), **scores}
 
     def tune(
         self, segmenter: Segmenter, config: InstanceConfig, scores: dict[str, float]
     ) -> Generator[Judging, None, tuple[InstanceConfig, dict[str, float]]]:
-        """Choose the threshold with the highest mean AP (0.5 … 0.95) on the held-out part.
+        """Choose threshold, then least score, with the highest mean AP on the held-out part.
 
         Returns the config and `scores` brought up to date; a gain within the `margin`, or nothing
-        to judge by, leaves both as they are.
+        to judge by, leaves the config as it is.
         """
         if not self._views:
             return config, scores
         segmenter.net.eval()
-        candidates = [dataclasses.replace(config, threshold=value) for value in _THRESHOLDS]
-        candidates = [config, *(each for each in candidates if each != config)]
-        each_scores = yield from self._evaluate(segmenter, candidates)
-        best = max(range(len(candidates)), key=lambda i: each_scores[i]["mean_ap"])
-        if each_scores[best]["mean_ap"] <= each_scores[0]["mean_ap"] + self.margin:
-            best = 0
-        return candidates[best], {**scores, **each_scores[best]}
+        stitchers = yield from self._look(segmenter)
+        for name, values in _CHOICES:
+            base = yield from self._evaluate(stitchers, config)
+            best, best_scores = config, base
+            for value in values:
+                other = dataclasses.replace(config, **{name: value})
+                each = base if other == config else (yield from self._evaluate(stitchers, other))
+                if each["mean_ap"] > max(best_scores["mean_ap"], base["mean_ap"] + self.margin):
+                    best, best_scores = other, each
+            config = best
+            scores = {**scores, **best_scores}
+        return config, scores
 
-    def _evaluate(
-        self, segmenter: Segmenter, configs: Sequence[InstanceConfig]
-    ) -> Generator[Judging, None, list[dict[str, float]]]:
-        """Run the network once over each image and score each way of labelling what it says."""
-        found: list[list[Labels]] = [[] for _ in configs]
-        for done, view in enumerate(self._views):
+    def _look(self, segmenter: Segmenter) -> Generator[Judging, None, list[Stitcher]]:
+        """What the network says of each image."""
+        stitchers: list[Stitcher] = []
+        for view in self._views:
             tiles = stitch_tiles(segmenter, view.image, self._where, PredictConfig(), view.region)
             while True:  # `yield from` would relay the tiles, which say nothing of the whole
                 try:
                     next(tiles)
                 except StopIteration as end:
-                    stitcher: Stitcher = end.value
+                    stitchers.append(end.value)
                     break
-                yield Judging(done, len(self._views))
-            for config, labels in zip(configs, found, strict=True):
-                labels.append(stitcher.result(config).labels)
-                yield Judging(done + 1, len(self._views))
+                yield Judging(len(stitchers), len(self._views))
+        return stitchers
+
+    def _evaluate(
+        self, stitchers: Sequence[Stitcher], config: InstanceConfig
+    ) -> Generator[Judging, None, dict[str, float]]:
+        """Score one way of making cells of what was seen."""
+        found: list[Labels] = []
+        for stitcher in stitchers:
+            found.append(stitcher.result(config).labels)
+            yield Judging(len(found), len(stitchers))
         truth, known = [view.truth for view in self._views], [view.known for view in self._views]
-        scores = [evaluate(truth, labels, known) for labels in found]
-        return [
-            {"iou": s["iou"], "f1": s["f1_50"], "ap50": s["ap50"], "mean_ap": s["mean_ap"]}
-            for s in scores
-        ]
+        scores = evaluate(truth, found, known)
+        return {
+            "iou": scores["iou"],
+            "f1": scores["f1_50"],
+            "ap50": scores["ap50"],
+            "mean_ap": scores["mean_ap"],
+        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,7 +110,7 @@ class Segmenter(ABC):
 
         Parameters
         ----------
-        preset : {"default", "paper"}
+        preset : {"default", "wide", "paper"}
         channels, classes : int
             Of the images, and K of the cells.
         diameters : (n,) float64 array

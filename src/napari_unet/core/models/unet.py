@@ -209,7 +209,10 @@ class UNetSegmenter(Segmenter):
         large = float(large) * zoom
         # a cell should fit into what one output pixel sees, 12·2^depth px across, several times
         depth = int(np.clip(math.ceil(math.log2(max(large, 1.0) * 4 / 12)), 3, 4))
-        return UNetConfig(channels=channels, classes=classes, depth=depth, zoom=zoom, distance=True)
+        base = 24 if preset == "wide" else UNetConfig.base
+        return UNetConfig(
+            channels=channels, classes=classes, base=base, depth=depth, zoom=zoom, distance=True
+        )
 
     def fit(self, channels: int, classes: int, zoom: float) -> UNetSegmenter:
         zoom = _nearest_zoom(zoom)
