@@ -6,7 +6,8 @@ Every entry of the event loop into `napari_unet` (a slot, a timer, a callback of
 from the outermost frame of ours to its return, with a profile hook in the GUI thread; what napari
 draws afterwards is not in it, what our slots make napari do is. The clock is the wall's:
 what the person waits, with training on the same cores. The hook itself slows Python down.
-Prints the longest entries and their 99th percentile.
+Prints the longest entries and their 99th percentile, and how long after the click on Train the
+first loss and the first predicted cells were there, with the panel open for ten seconds before.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from qtpy.QtWidgets import QApplication
 
 import napari_unet
 from napari_unet.core.samples import make_sample
+from napari_unet.core.types import Stepped
 from napari_unet.widgets import _layers
 from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
@@ -47,6 +49,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.entries: dict[str, list[float]] = defaultdict(list)
         self.adding: list[float] = []
+        self.waits: dict[str, float] = {}
         self._outermost: FrameType | None = None
         self._foreign: FrameType | None = None
         self._began = self._foreign_began = self._apart = 0.0
@@ -93,12 +96,22 @@ def work(size: int, minutes: float) -> Stopwatch:
     watch = Stopwatch()
     train = panels.show_panel("Train")
     train.set_minutes(minutes)
+    spin(10)
     sys.setprofile(watch)
+    clicked = CLOCK()
+
+    def note(_: int, event: object) -> None:
+        if isinstance(event, Stepped):
+            watch.waits.setdefault("first loss", CLOCK() - clicked)
+
+    known.compute.happened.connect(note)
     train.bar.button.click()
     labels.mode = "paint"
     for step in range(10**9):
         if train.bar.state in (TaskState.DONE, TaskState.FAILED):
             break
+        if _layers.find(viewer, _layers.PREDICTION, known.image) is not None:
+            watch.waits.setdefault("first predicted cells", CLOCK() - clicked)
         labels.paint((size // 3 + step % 200, size // 3 + step % 97), 1 + step % 7)
         spin(0.1)
     assert train.bar.state is TaskState.DONE, train.bar.sentence
@@ -135,6 +148,8 @@ def report(watch: Stopwatch, size: int) -> None:
     print(
         f"{size}²: {len(everything)} entries, longest {1e3 * worst:.1f} ms, p99 {1e3 * p99:.1f} ms"
     )
+    for what, seconds in watch.waits.items():
+        print(f"{what}: {seconds:.1f} s after the click on Train")
     if watch.adding:
         longest = 1e3 * max(watch.adding)
         print(f"apart: napari made {len(watch.adding)} parts of layers, at most {longest:.0f} ms")

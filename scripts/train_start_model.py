@@ -121,7 +121,7 @@ def main() -> None:
         augment=AUGMENT,
         validations=24,
         keep_best=False,  # late looks differ by chance, and the loss still falls
-        fine_tuning=1.0,  # what it starts from need not be kept
+        fine_tuning=0.5,  # what it starts from need not be kept
     )
     if is_resumable(given.output):
         work = resume(fit, given.output, validation=judge)

@@ -15,6 +15,11 @@ from napari_unet.core.types import Sample
 PAPER = UNetSegmenter.configure("paper", 1, 1, np.array([20.0]))
 
 
+def batch_of(image, index, weight):
+    """Without a distance; half of the weight is of the border."""
+    return Batch(image, index, weight / 2, weight / 2, torch.zeros(index.shape))
+
+
 def test_the_paper_preset_is_the_papers_network():
     net = UNet(PAPER)
     assert sum(p.numel() for p in net.parameters()) == 31_030_658
@@ -43,7 +48,7 @@ def test_one_optimiser_step_on_the_papers_tile_lowers_the_loss():
     segmenter.net.eval()  # without dropout, the same tile gives the same loss
     image = torch.randn(1, 1, 576, 576)
     index = (image[:, 0, 96:-96, 96:-96] > 0).long()
-    batch = Batch(image, index, torch.ones(index.shape), torch.zeros(index.shape))
+    batch = batch_of(image, index, torch.ones(index.shape))
     optimizer = torch.optim.SGD(segmenter.net.parameters(), 1e-3, momentum=0.99)
     first = segmenter.loss(batch)["cross-entropy"]
     first.backward()
@@ -69,7 +74,7 @@ def test_loss_is_the_weighted_cross_entropy_by_brute_force(classes):
                 p = np.exp(a) / np.exp(a).sum()
                 energy -= float(weight[b, y, x]) * math.log(p[int(index[b, y, x])])
     expected = energy / int((weight > 0).sum())
-    loss = segmenter.loss(Batch(image, index, weight, torch.zeros(index.shape)))["cross-entropy"]
+    loss = segmenter.loss(batch_of(image, index, weight))["cross-entropy"]
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -80,14 +85,9 @@ def test_unsaid_pixels_carry_no_gradient():
     weight = torch.zeros(1, 8, 8)
     weight[0, :4] = 1
     index = torch.zeros(1, 8, 8, dtype=torch.long)
-    loss = segmenter.loss(Batch(image, index, weight, torch.zeros(index.shape)))["cross-entropy"]
+    loss = segmenter.loss(batch_of(image, index, weight))["cross-entropy"]
     index[0, 4:] = 1
-    assert (
-        segmenter.loss(Batch(image, index, weight, torch.zeros(index.shape)))[
-            "cross-entropy"
-        ].item()
-        == loss.item()
-    )
+    assert segmenter.loss(batch_of(image, index, weight))["cross-entropy"].item() == loss.item()
 
 
 def test_the_distance_is_learnt_by_its_weighted_relative_entropy():
@@ -100,10 +100,21 @@ def test_the_distance_is_learnt_by_its_weighted_relative_entropy():
         (t * torch.log(t / p)) for t, p in ((distance, estimate), (1 - distance, 1 - estimate))
     ]
     expected = float((weight * (terms[0] + terms[1])).sum() / 64)
-    got = segmenter.loss(Batch(image, index, weight, distance))["distance"]
+    got = segmenter.loss(Batch(image, index, weight / 4, 3 * weight / 4, distance))["distance"]
     assert got.item() == pytest.approx(expected, rel=1e-4)
-    none = segmenter.loss(Batch(image, index, weight, estimate))["distance"]
+    none = segmenter.loss(Batch(image, index, weight / 4, 3 * weight / 4, estimate))["distance"]
     assert none.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_where_the_distance_parts_cells_the_border_weighs_it_alone():
+    segmenter = UNetSegmenter(UNetConfig(base=4, depth=1, distance=True))
+    segmenter.net.eval()
+    image, index = torch.randn(1, 1, 8, 8), torch.zeros(1, 8, 8, dtype=torch.long)
+    one, distance = torch.ones(1, 8, 8), torch.rand(1, 8, 8)
+    plain = segmenter.loss(Batch(image, index, one, torch.zeros_like(one), distance))
+    beside = segmenter.loss(Batch(image, index, one, 10 * one, distance))
+    assert beside["cross-entropy"].item() == pytest.approx(plain["cross-entropy"].item())
+    assert beside["distance"].item() == pytest.approx(11 * plain["distance"].item(), rel=1e-5)
 
 
 def test_targets_weigh_classes_by_the_papers_w_c_and_nothing_unsaid():

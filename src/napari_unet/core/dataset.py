@@ -73,8 +73,10 @@ class TileSampler:
         for sample, target in zip(samples, targets, strict=True):
             image = torch.from_numpy(normalize(sample.image, self._normalization, sample.name))
             maps = torch.from_numpy(
-                np.stack([target.index.astype(np.float32), target.weight, target.distance])
-            )
+                np.stack([
+                    target.index.astype(np.float32), target.weight, target.border, target.distance,
+                ])
+            )  # fmt: skip
             known = target.weight > 0
             if not known.any():
                 continue
@@ -93,9 +95,9 @@ class TileSampler:
         """
         tiles = [self._draw_tile(number, tile, augmentation) for number in numbers]
         image, target = (torch.stack(maps) for maps in zip(*tiles, strict=True))
-        index, weight, distance = target.unbind(1)
+        index, weight, border, distance = target.unbind(1)
         image = image.contiguous(memory_format=torch.channels_last)
-        return Batch(image, index.long(), weight, distance)
+        return Batch(image, index.long(), weight, border, distance)
 
     def _draw_tile(
         self, number: int, tile: int, augmentation: AugmentConfig

@@ -23,8 +23,9 @@ roundness. Chosen on the outlines of nuclei and of phase-contrast cells, with ha
 ridges missing, and on maps of nets trained for a few minutes.
 """
 
-NECK_LEARNED = 0.5
-"""The same where the height is a relative distance that the network expects."""
+NECK_LEARNED = 0.7
+"""The same where the height is a relative distance that the network expects; chosen on nuclei held
+out of training: at 0.5 a fifth more of those that touch stayed joined."""
 
 RIDGE = 2
 """Width in pixels of the widest ridge; a training target has one pixel cut from either cell."""

@@ -25,13 +25,17 @@ class Target:
     index : (H, W) int32 array
         What stands at each pixel: a class or an instance, as the family needs it.
     weight : (H, W) float32 array
-        How much each pixel counts; 0 where nothing was said.
+        How much each pixel counts for its class, w_c; 0 where nothing was said.
+    border : (H, W) float32 array
+        How much more it counts for parting cells: the border terms of the weight map; 0 where
+        nothing was said.
     distance : (H, W) float32 array
         How deep it lies in its cell, 0 to 1: `distances.relative_distance`.
     """
 
     index: NDArray[np.int32]
     weight: NDArray[np.float32]
+    border: NDArray[np.float32]
     distance: NDArray[np.float32]
 
 
@@ -43,12 +47,13 @@ class Batch:
     ----------
     image : (B, C, h + 2·margin, w + 2·margin) float32 tensor
     index : (B, h, w) int64 tensor
-    weight, distance : (B, h, w) float32 tensors
+    weight, border, distance : (B, h, w) float32 tensors
     """
 
     image: Tensor
     index: Tensor
     weight: Tensor
+    border: Tensor
     distance: Tensor
 
 

@@ -174,7 +174,7 @@ def _crop(skip: Tensor, like: Tensor) -> Tensor:
 class UNetSegmenter(Segmenter):
     """Pixel-wise softmax over background and K cell classes, weighted cross-entropy.
 
-    The practical form also learns how deep each pixel lies in its cell, with the same weights.
+    The practical form also learns how deep each pixel lies in its cell, see `loss`.
     """
 
     name = "unet"
@@ -250,11 +250,15 @@ class UNetSegmenter(Segmenter):
         class_weights = class_weight_values(counts, weights.class_weights)
         targets = []
         for sample, classes, said in zip(samples, index, known, strict=True):
-            weight = border_term(sample.labels, weights)
-            weight += class_weights[classes]
-            weight *= said
+            border = border_term(sample.labels, weights)
+            border *= said
             targets.append(
-                Target(classes.astype(np.int32), weight, relative_distance(sample.labels))
+                Target(
+                    index=classes.astype(np.int32),
+                    weight=(class_weights[classes] * said).astype(np.float32),
+                    border=border,
+                    distance=relative_distance(sample.labels),
+                )
             )
         return targets
 
@@ -262,7 +266,10 @@ class UNetSegmenter(Segmenter):
         """E = −Σ w(x) log p_l(x)(x), over the number of pixels with a weight.
 
         Of the distance t and its estimate p, both in 0 … 1, Σ w(x) (t log t/p + (1 − t) log
-        (1 − t)/(1 − p)) over the same number: the relative entropy, 0 where they agree.
+        (1 − t)/(1 − p)) over the same number: the relative entropy, 0 where they agree. Where it
+        is learned it is what parts cells, so the border terms of w weigh it alone and E has w_c:
+        ten times the weight on the background beside cells made them thin (the best threshold
+        was 0.3, and mean AP 0.02 to 0.07 lower on held-out nuclei).
         """
         logits = self._logits(batch.image, self.train_margin).float()
         said = (batch.weight > 0).sum()
@@ -271,12 +278,14 @@ class UNetSegmenter(Segmenter):
         said = said.clamp(min=1)
         classes = 1 + self.config.classes
         nll = functional.cross_entropy(logits[:, :classes], batch.index, reduction="none")
-        terms = {"cross-entropy": (batch.weight * nll).sum() / said}
+        whole = batch.weight + batch.border
+        weight = batch.weight if self.config.distance else whole
+        terms = {"cross-entropy": (weight * nll).sum() / said}
         if self.config.distance:
             t, estimate = batch.distance, logits[:, classes]
             cross = functional.binary_cross_entropy_with_logits(estimate, t, reduction="none")
             entropy = torch.special.entr(t) + torch.special.entr(1 - t)
-            terms["distance"] = (batch.weight * (cross - entropy)).sum() / said
+            terms["distance"] = (whole * (cross - entropy)).sum() / said
         return terms
 
     def predict_tile(self, image: Tensor, *, average_turns: bool = False) -> Tensor:
