@@ -21,6 +21,7 @@ from napari_unet.core.config import (
     TrainConfig,
 )
 from napari_unet.core.errors import InputError
+from napari_unet.core.start_models import START_MODELS
 from napari_unet.flags import add_flags, read_flags
 
 
@@ -349,7 +350,7 @@ def _make_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--start-from",
         default="none",
-        metavar="none|nuclei|MODEL",
+        metavar="|".join(["none", *START_MODELS, "MODEL"]),
         help="a start model by its name, or a model file, to learn on from",
     )
     train.add_argument(
@@ -364,7 +365,8 @@ def _make_parser() -> argparse.ArgumentParser:
     add_flags(train, TrainConfig)
 
     predict = add("predict", run_predict)
-    predict.add_argument("model", type=Path, metavar="MODEL", help="nuclei, or a model file")
+    names = ", ".join(START_MODELS)
+    predict.add_argument("model", type=Path, metavar="MODEL", help=f"{names}, or a model file")
     predict.add_argument("images", nargs="+", metavar="IMAGES")
     predict.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     predict.add_argument(

@@ -46,7 +46,11 @@ class WeightConfig:
     """
 
     w0: float = option(
-        10.0, label="w0", why="Ronneberger et al. 2015", limits=(0.0, 100.0), advanced=False
+        10.0,
+        label="w0",
+        why="Ronneberger et al. 2015; with 0 twice as many touching nuclei stayed joined",
+        limits=(0.0, 100.0),
+        advanced=False,
     )
     sigma: float = option(
         5.0,
