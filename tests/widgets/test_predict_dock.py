@@ -134,9 +134,15 @@ def test_predict_and_its_result(qtbot, dock):
     np.testing.assert_array_equal(shown(dock).data, three_cells()["labels"])
 
 
-def test_threshold_and_size_act_without_the_net(qtbot, dock):
+def test_threshold_sureness_and_size_act_without_the_net(qtbot, dock):
     compute = click(qtbot, dock)
     answer(qtbot, dock, three_cells())
+    with qtbot.waitSignal(dock._predictor.shown):
+        dock.instances.input("min_score").value = 0.8
+    assert dock.result.text().startswith("2 cells")
+    with qtbot.waitSignal(dock._predictor.shown):
+        dock.instances.input("min_score").value = 0.25
+    assert dock.result.text().startswith("3 cells")
     with qtbot.waitSignal(dock._predictor.shown):
         dock.instances.input("threshold").value = 0.7
     assert dock.result.text().startswith("2 cells")

@@ -171,8 +171,9 @@ class InstanceConfig:
     min_score: float = option(
         0.25,
         label="Least sure",
-        why="a cell is left out where no pixel of it is surer than this to be deep in one",
+        why="specks and smears of which no pixel is surely deep in a cell are left out",
         limits=(0.0, 1.0),
+        advanced=False,
     )
     split: Literal["watershed", "none"] = option(
         "watershed",

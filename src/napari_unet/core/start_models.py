@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-START_MODELS: dict[str, str] = {"nuclei": "nuclei of any size in fluorescence, 8 and 16 bit"}
+START_MODELS: dict[str, str] = {"nuclei": "nuclei of any size, in fluorescence and stained tissue"}
 """Name and what it finds."""
 
 _FOLDER = Path(__file__).parents[1] / "start_models"

@@ -91,8 +91,14 @@ def describe(card: ModelCard) -> list[tuple[str, str]]:
         rows.append(
             ("Held-out cells", f"F1 {card.scores['f1']:.2f}, AP50 {card.scores['ap50']:.2f}")
         )
-    threshold, size = card.instances.threshold, card.instances.min_size
-    rows.append(("Tuned", f"threshold {threshold:.2f}, cells ≥ {size} px"))
+    tuned = card.instances
+    rows.append(
+        (
+            "Tuned",
+            f"threshold {tuned.threshold:.2f}, least sure {tuned.min_score:.2f}, "
+            f"cells ≥ {tuned.min_size} px",
+        )
+    )
     return rows
 
 

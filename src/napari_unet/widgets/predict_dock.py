@@ -33,7 +33,7 @@ from napari_unet.widgets._task_bar import TaskBar, TaskState
 if TYPE_CHECKING:
     import napari.viewer
 
-_SHOWN_INSTANCES = ("threshold", "min_size")
+_SHOWN_INSTANCES = ("threshold", "min_score", "min_size")
 
 
 class PredictDock(Dock):
@@ -98,7 +98,9 @@ class PredictDock(Dock):
         rows.addRow("Model", model)
         rows.addRow("Image", self.image)
         rows.addRow("Where", where)
-        self.instances = Form(InstanceConfig, _SHOWN_INSTANCES, sliders=("threshold",), rows=rows)
+        self.instances = Form(
+            InstanceConfig, _SHOWN_INSTANCES, sliders=("threshold", "min_score"), rows=rows
+        )
         # the narrower column leaves the name of the model room
         rows.labelForField(self.instances.input("min_size").native).setText("Min. size")
         self.instances.changed.connect(self._relabel)
