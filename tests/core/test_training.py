@@ -9,7 +9,8 @@ import torch
 from scipy import ndimage
 
 from napari_unet.core.card import read_card
-from napari_unet.core.config import AugmentConfig, PredictConfig
+from napari_unet.core.checkpoint import Model, save_model
+from napari_unet.core.config import AugmentConfig, InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
 from napari_unet.core.models import MODELS
@@ -274,6 +275,18 @@ def test_a_start_model_counts_as_much_as_some_cells(discs, quick, tmp_path, monk
         expected = value + (bold[name] - value) * (12 / 112)
         torch.testing.assert_close(careful[name], expected.to(value.dtype), atol=1e-6, rtol=1e-4)
     assert any(not torch.equal(bold[name], value) for name, value in before.items())
+
+
+def test_what_a_start_model_chose_is_forgotten_for_cells_that_it_cannot_find(
+    discs, quick, tmp_path
+):
+    start = tmp_path / "start.safetensors"
+    model, _ = run([discs], dataclasses.replace(quick, steps=2), output=start)
+    hides_all = InstanceConfig(threshold=0.9, min_score=1.0)
+    save_model(Model(model.segmenter, dataclasses.replace(model.card, instances=hides_all)), start)
+    config = dataclasses.replace(quick, steps=2, validations=1)
+    again, _ = run([discs], config, start_from=start)
+    assert again.card.instances.min_score < 1
 
 
 @pytest.mark.parametrize(("gain", "kept"), [(0.02, 0), (0.5, 4)])

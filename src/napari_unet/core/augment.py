@@ -100,7 +100,8 @@ def _mix(image: Tensor, share: float, random: torch.Generator) -> Tensor:
     means = torch.empty(len(image), len(image)).exponential_(generator=random)
     means /= means.sum(1, keepdim=True)
     parts = torch.lerp(torch.eye(len(image)), means, share).to(image.device)
-    return torch.tensordot(parts, image, dims=1)
+    mixed: Tensor = torch.tensordot(parts, image, dims=1)
+    return mixed
 
 
 def _blur(image: Tensor, sd: float) -> Tensor:

@@ -88,10 +88,10 @@ def label_instances(
         labels = fill_holes(labels)
     labels = _keep(labels, config)
     sureness = foreground if not len(further) else foreground * further[0]
-    classes, scores = _describe(labels, probabilities, sureness)
+    found, scores = _describe(labels, probabilities, sureness)
     sure = scores >= config.min_score
     labels = _renumber(labels, np.append(False, sure))
-    return Prediction(labels, classes[sure], scores[sure], probabilities)
+    return Prediction(labels, found[sure], scores[sure], probabilities)
 
 
 def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -17,7 +17,7 @@ from napari_unet.core import parallel
 from napari_unet.core.annotation import check_trainable
 from napari_unet.core.card import ModelCard, card_from_dict
 from napari_unet.core.checkpoint import Model, save_model
-from napari_unet.core.config import TrainConfig, to_dict
+from napari_unet.core.config import InstanceConfig, TrainConfig, from_dict, to_dict
 from napari_unet.core.dataset import Split, TileSampler
 from napari_unet.core.device import DeviceReport, free_memory
 from napari_unet.core.errors import InputError
@@ -41,6 +41,8 @@ _FIRST_LOOK = 8.0  # seconds
 _SMALLEST_TILE = 64  # px of the network
 _TURNED = 3  # looks in a row with a worse loss on the held-out part than the best before
 _KEPT_EVERY = 20.0  # seconds: not more is lost where the process is killed
+
+_UNKNOWN = 0.1  # mean AP of a start model on cells that are not what it knows
 
 _START_CELLS = 100
 """So many painted cells count as much as a start model, see `Run._careful`."""
@@ -215,6 +217,8 @@ class Run:
         """Score the averaged network, and keep it if it is the best so far."""
         begin = time.perf_counter()
         net, scores = yield from self._judge()
+        if self.start is not None and self.steps == 0 and scores["mean_ap"] < _UNKNOWN:
+            self._forget_choices()
         better = not self.config.keep_best or scores["mean_ap"] >= self._to_beat()
         event = Validated(step=self.steps, best=better, **scores)
         self.log.add(event)
@@ -232,6 +236,15 @@ class Run:
                 "The held-out part gets worse while training goes on: the best state is kept; "
                 "painting more cells will help more than more time."
             )
+
+    def _forget_choices(self) -> None:
+        """Make cells as was asked for: of those that it cannot find, a start model's choices of
+        threshold and least score tell nothing, and would hide what is learnt of them.
+        """
+        asked = from_dict(InstanceConfig, self.card.training["config"]["instances"])
+        self.config = dataclasses.replace(self.config, instances=asked)
+        self.card = dataclasses.replace(self.card, instances=asked)
+        self.validator.instances = asked
 
     def _judge(self) -> Generator[Judging, None, tuple[nn.Module, dict[str, float]]]:
         """Score what would be kept, and choose all of what was learnt where that is clearly better.

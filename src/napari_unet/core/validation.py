@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from zlib import crc32
 
 import numpy as np
@@ -27,7 +27,7 @@ Labels: TypeAlias = NDArray[np.int32]
 _PIXELS = 4_000_000  # a validation looks at no more than this, so that it stays short
 _LOSS_TILES = 8
 _DOUBT = 0.3  # about the standard error of an AP near 0.6, of two states judged by the same cells
-_CHOICES: tuple[tuple[str, tuple[float, ...]], ...] = (
+_CHOICES: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("threshold", (0.3, 0.4, 0.5, 0.6, 0.7)),
     ("min_score", (0.0, 0.25, 0.4, 0.5, 0.6)),
 )
@@ -44,6 +44,8 @@ class Validator:
         tell less than many.
     mark : int
         Of what it judges by: the same for the same truth.
+    instances : InstanceConfig
+        How it makes cells of what the network says.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Validator:
         config: TrainConfig,
         where: DeviceReport,
     ) -> None:
-        self._where, self._config = where, config
+        self._where, self.instances = where, config.instances
         chosen = _choose(samples, config.seed)
         self._views = [_View.of(sample, config) for sample in chosen]
         cells = sum(len(np.unique(view.truth)) - 1 for view in self._views)
@@ -79,7 +81,7 @@ class Validator:
                 torch.stack(list(segmenter.loss(batch).values())).sum() for batch in self._batches
             ]
         stitchers = yield from self._look(segmenter)
-        scores = yield from self._evaluate(stitchers, self._config.instances)
+        scores = yield from self._evaluate(stitchers, self.instances)
         return {"loss": float(torch.stack(losses).mean()), **scores}
 
     def tune(
