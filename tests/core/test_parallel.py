@@ -49,9 +49,14 @@ def train(data, processes, *flags):
     return load_file(path), json.loads(done.stdout), done.stderr
 
 
-def test_two_processes_make_the_model_of_one(data):
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_two_processes_make_the_model_of_one(data, goes_on):
     # not Adam: it divides by the gradient's size, and where that is about 0 rounding decides
     flags = ("--optimizer", "sgd", "--learning-rate", 1e-3)
+    if goes_on:  # from a model that finds nothing yet, as the first process sees
+        train(data, 1, *flags)
+        start = (data / "1.safetensors").rename(data / "start.safetensors")
+        flags += ("--start-from", start)
     one, said_by_one, _ = train(data, 1, *flags)
     two, said_by_two, errors = train(data, 2, *flags)
     assert one.keys() == two.keys()

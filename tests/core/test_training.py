@@ -277,7 +277,7 @@ def test_a_start_model_counts_as_much_as_some_cells(discs, quick, tmp_path, monk
     assert any(not torch.equal(bold[name], value) for name, value in before.items())
 
 
-def test_what_a_start_model_chose_is_forgotten_for_cells_that_it_cannot_find(
+def test_a_start_model_that_cannot_find_the_cells_is_only_where_training_begins(
     discs, quick, tmp_path
 ):
     start = tmp_path / "start.safetensors"
@@ -285,8 +285,15 @@ def test_what_a_start_model_chose_is_forgotten_for_cells_that_it_cannot_find(
     hides_all = InstanceConfig(threshold=0.9, min_score=1.0)
     save_model(Model(model.segmenter, dataclasses.replace(model.card, instances=hides_all)), start)
     config = dataclasses.replace(quick, steps=2, validations=1)
-    again, _ = run([discs], config, start_from=start)
+    again, events = run([discs], config, start_from=start)
+    said = [event.message for event in events if isinstance(event, Warned)]
+    assert any("does not find these cells" in each for each in said)
     assert again.card.instances.min_score < 1
+    # not drawn back, and with statistics of its own
+    before, after = weights(model), weights(again)
+    assert again.card.scores["step"] == 2
+    statistics = [name for name in before if "running_mean" in name]
+    assert all(not torch.equal(before[name], after[name]) for name in statistics)
 
 
 @pytest.mark.parametrize(("gain", "kept"), [(0.02, 0), (0.5, 4)])

@@ -122,6 +122,11 @@ class Run:
 
     def step(self) -> Stepped:
         """One optimiser step; its loss is read after the next one has been queued."""
+        if self.steps == 0 and self.card.training["start_from"] is not None:
+            # the first process has judged: the others do as it does
+            careful = bool(parallel.agree(float(self.fine_tuning)))
+            if self.fine_tuning and not careful:
+                self._learn_anew()
         net, config = self._ready_net(), self.config
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * _schedule(self.fraction)
@@ -218,7 +223,10 @@ class Run:
         begin = time.perf_counter()
         net, scores = yield from self._judge()
         if self.start is not None and self.steps == 0 and scores["mean_ap"] < _UNKNOWN:
-            self._forget_choices()
+            self._learn_anew()
+            yield Warned(
+                "The start model does not find these cells: they are learned anew, from its weights."
+            )
         better = not self.config.keep_best or scores["mean_ap"] >= self._to_beat()
         event = Validated(step=self.steps, best=better, **scores)
         self.log.add(event)
@@ -237,14 +245,18 @@ class Run:
                 "painting more cells will help more than more time."
             )
 
-    def _forget_choices(self) -> None:
-        """Make cells as was asked for: of those that it cannot find, a start model's choices of
-        threshold and least score tell nothing, and would hide what is learnt of them.
+    def _learn_anew(self) -> None:
+        """Take a start model that cannot find the cells for no more than first weights.
+
+        Nothing that it knows of others is worth care then: drawn to it, the network learned next
+        to nothing, and its threshold and least score hid that. Cells are made as was asked for.
         """
         asked = from_dict(InstanceConfig, self.card.training["config"]["instances"])
         self.config = dataclasses.replace(self.config, instances=asked)
-        self.card = dataclasses.replace(self.card, instances=asked)
+        self.card = dataclasses.replace(self.card, instances=asked, any_size=False)
         self.validator.instances = asked
+        self.start, self.fine_tuning = None, False
+        self.learning_rate = self.config.learning_rate
 
     def _judge(self) -> Generator[Judging, None, tuple[nn.Module, dict[str, float]]]:
         """Score what would be kept, and choose all of what was learnt where that is clearly better.
