@@ -225,7 +225,7 @@ class Run:
         if self.start is not None and self.steps == 0 and scores["mean_ap"] < _UNKNOWN:
             self._learn_anew()
             yield Warned(
-                "The start model does not find these cells: they are learned anew, from its weights."
+                "The start model does not find these cells: they are learned anew from its weights."
             )
         better = not self.config.keep_best or scores["mean_ap"] >= self._to_beat()
         event = Validated(step=self.steps, best=better, **scores)
