@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.core.config import WeightConfig
+from napari_unet.core.annotation import weight_map
+from napari_unet.core.config import WEIGHT_PRESETS, WeightConfig
 from napari_unet.core.models import MODELS
 from napari_unet.core.models.base import Batch
 from napari_unet.core.models.unet import UNet, UNetConfig, UNetSegmenter
@@ -131,6 +132,16 @@ def test_targets_weigh_classes_by_the_papers_w_c_and_nothing_unsaid():
     for k, n in counts.items():
         expected = 18 * 18 / (3 * n)
         assert target.weight[complete & (target.index == k)] == pytest.approx(expected, rel=1e-6)
+
+
+def test_of_falks_weights_the_rim_is_of_the_class_and_both_parts_make_the_whole():
+    labels = np.zeros((40, 40), np.int32)
+    labels[5:15, 5:35], labels[19:30, 5:35] = 1, 2
+    sample, falk = Sample(np.zeros((1, 40, 40)), labels), WEIGHT_PRESETS["falk-2019"]
+    (target,) = UNetSegmenter(UNetConfig()).targets([sample], falk)
+    np.testing.assert_allclose(target.weight + target.border, weight_map(sample, falk), atol=1e-5)
+    beside = target.weight[15, 10]  # v_bal + (1 − v_bal)·exp(−1/2σ1²)
+    assert beside == pytest.approx(0.1 + 0.9 * math.exp(-1 / 200), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -166,7 +166,10 @@ def class_index(
 
 
 def weight_map(sample: Sample, config: WeightConfig) -> NDArray[np.float32]:
-    """Weight of every pixel in the loss: what training uses and what the layer shows.
+    """How much every pixel counts: w_c and the border terms, as the layer shows them.
+
+    In the loss of the paper's network it weighs the class; where a network also learns the distance
+    that parts cells, the border term weighs that alone, see `UNetSegmenter.loss`.
 
     Returns
     -------

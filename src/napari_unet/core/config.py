@@ -48,7 +48,7 @@ class WeightConfig:
     w0: float = option(
         10.0,
         label="w0",
-        why="Ronneberger et al. 2015; with 0 twice as many touching nuclei stayed joined",
+        why="Ronneberger et al. 2015: background between cells that touch counts most",
         limits=(0.0, 100.0),
         advanced=False,
     )

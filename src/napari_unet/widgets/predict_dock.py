@@ -175,7 +175,7 @@ class PredictDock(Dock):
     def _describe(self, shown: Shown) -> str:
         where = " in the visible field" if shown.region else ""
         if not shown.cells:
-            return f"No cells{where}: lower the threshold or the smallest cell, or train on."
+            return f"No cells{where}: lower Threshold, Least sure or Min. size, or train on."
         cells = "1 cell" if shown.cells == 1 else f"{shown.cells} cells"
         return f"{cells}{where} · median Ø {shown.diameter:.0f} px{self._in_units(shown.diameter)}"
 

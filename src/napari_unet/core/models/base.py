@@ -25,10 +25,11 @@ class Target:
     index : (H, W) int32 array
         What stands at each pixel: a class or an instance, as the family needs it.
     weight : (H, W) float32 array
-        How much each pixel counts for its class, w_c; 0 where nothing was said.
-    border : (H, W) float32 array
-        How much more it counts for parting cells: the border terms of the weight map; 0 where
+        How much each pixel counts for its class: w_c, and the rim of Falk et al. 2019; 0 where
         nothing was said.
+    border : (H, W) float32 array
+        How much more it counts for parting cells: the border term w0·exp(−(d1 + d2)²/2σ²); 0
+        where nothing was said.
     distance : (H, W) float32 array
         How deep it lies in its cell, 0 to 1: `distances.relative_distance`.
     """

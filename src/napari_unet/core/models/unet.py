@@ -252,10 +252,14 @@ class UNetSegmenter(Segmenter):
         for sample, classes, said in zip(samples, index, known, strict=True):
             border = border_term(sample.labels, weights)
             border *= said
+            weight = (class_weights[classes] * said).astype(np.float32)
+            if weights.w1:  # the rim of Falk et al. makes up for a low weight of the background
+                rim = border_term(sample.labels, dataclasses.replace(weights, w0=0.0)) * said
+                weight, border = weight + rim, border - rim
             targets.append(
                 Target(
                     index=classes.astype(np.int32),
-                    weight=(class_weights[classes] * said).astype(np.float32),
+                    weight=weight,
                     border=border,
                     distance=relative_distance(sample.labels),
                 )
