@@ -1,12 +1,12 @@
 """From a few painted crops to cells: how good after how little, with and without a start model.
 
     python benchmarks/few_shot.py DATA [--sets dsb2018_fluo] [--crops 1 5] [--minutes 1]
-        [--start nuclei none forest stardist cellpose] [--seeds 0 1 2]
+        [--start nuclei none forest] [--seeds 0 1 2]
 
 A crop is 256² of a `train` image of the set, drawn by the seed among those with 20 to 30 cells
 (the most crowded where there are none); all that is in it counts as painted. Trained through the
 public command line on the crops alone, scored on all of `val`, beside the start model untouched;
-the `peers` on the same crops for as many minutes. Prints a row of medians over the seeds for each
+the `peers` on the same crops. Prints a row of medians over the seeds for each
 case; every run is kept in `benchmarks/results/few_shot.json`.
 """
 
