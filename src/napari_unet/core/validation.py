@@ -96,17 +96,16 @@ class Validator:
             return config, scores
         segmenter.net.eval()
         stitchers = yield from self._look(segmenter)
+        base = yield from self._evaluate(stitchers, config)
         for name, values in _CHOICES:
-            base = yield from self._evaluate(stitchers, config)
             best, best_scores = config, base
             for value in values:
                 other = dataclasses.replace(config, **{name: value})
                 each = base if other == config else (yield from self._evaluate(stitchers, other))
                 if each["mean_ap"] > max(best_scores["mean_ap"], base["mean_ap"] + self.margin):
                     best, best_scores = other, each
-            config = best
-            scores = {**scores, **best_scores}
-        return config, scores
+            config, base = best, best_scores
+        return config, {**scores, **base}
 
     def _look(self, segmenter: Segmenter) -> Generator[Judging, None, list[Stitcher]]:
         """What the network says of each image."""
