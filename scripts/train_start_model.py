@@ -1,9 +1,9 @@
-"""Train the start model "nuclei" that comes with the package.
+"""Train a start model that comes with the package.
 
-    python scripts/train_start_model.py DATA -o nuclei.safetensors [--minutes 36] [--seed 0]
+    python scripts/train_start_model.py NAME DATA -o NAME.safetensors [--minutes 36] [--seed 0]
         [--start-from MODEL]
 
-DATA holds the openly licensed sets named below, each with `train/images` and `train/labels` of
+NAME is one of `SETS`, DATA holds the openly licensed sets named there, each with `train/images` and `train/labels` of
 the same stems; nothing of their `val` is read. Grey images become three equal channels, so that
 one network takes any number of them; small cells are shown twice as large and large ones half as
 large, as prediction does by itself. Small sets are repeated, so that each look is seen often.
@@ -36,8 +36,14 @@ from napari_unet.core.starting import cell_diameters
 from napari_unet.core.training import resume, train
 from napari_unet.core.types import Sample, Stepped, Validated
 
-SETS = {"dsb2018_fluo": 1, "bbbc039": 2, "bitdepth_tissue16": 2, "dsb2018_histology": 4}
-"""Name and how often each image is taken. CC0, CC0, Apache-2.0, CC0."""
+SETS = {
+    "nuclei": {"dsb2018_fluo": 1, "bbbc039": 2, "bitdepth_tissue16": 2, "dsb2018_histology": 4},
+    "phase": {"usiigaci_phase": 1},
+}
+"""Of each start model the sets and how often each image is taken.
+
+Licences: CC0, CC0, Apache-2.0, CC0; MIT.
+"""
 AUGMENT = AugmentConfig(scale=1.6, intensity=0.35, noise=0.06, blur=1.5, mix=1.0)
 THRESHOLDS, LEAST_SCORES = (0.6, 0.5, 0.4, 0.3), (0.25, 0.4, 0.5, 0.6)
 
@@ -72,7 +78,7 @@ def match_size(sample: Sample) -> Sample:
 def split(samples: list[Sample], fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
     """Hold some images of a set out."""
     order = np.random.default_rng(seed).permutation(len(samples))
-    count = round(fraction * len(samples))
+    count = max(2, round(fraction * len(samples)))
     return [samples[i] for i in order[count:]], [samples[i] for i in order[:count]]
 
 
@@ -97,16 +103,18 @@ def choose_instances(model: Model, samples: list[Sample]) -> InstanceConfig:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=SETS)
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--start-from")
     parser.add_argument("--minutes", type=float, default=36)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    sets = SETS[given.name]
     fit: list[Sample] = []
     judge: list[Sample] = []
     as_they_are: list[Sample] = []
-    for name, times in SETS.items():
+    for name, times in sets.items():
         kept, held_out = split(read_set(given.data / name / "train"), 0.1, given.seed)
         fit += times * [match_size(sample) for sample in kept]
         judge += [match_size(sample) for sample in held_out]
@@ -129,7 +137,7 @@ def main() -> None:
     model = exhaust(work, say)
     card = dataclasses.replace(model.card, any_channels=True, any_size=True, diameter=COMMON)
     instances = choose_instances(Model(model.segmenter, card), as_they_are)
-    training = {**card.training, "data": list(SETS), "images": len(fit)}
+    training = {**card.training, "data": list(sets), "images": len(fit)}
     card = dataclasses.replace(card, instances=instances, training=training)
     model.segmenter.net.half()
     save_model(Model(model.segmenter, card), given.output)
