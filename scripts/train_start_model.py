@@ -3,10 +3,11 @@
     python scripts/train_start_model.py NAME DATA -o NAME.safetensors [--minutes 36] [--seed 0]
         [--start-from MODEL]
 
-NAME is one of `SETS`, DATA holds the openly licensed sets named there, each with `train/images` and `train/labels` of
-the same stems; nothing of their `val` is read. Grey images become three equal channels, so that
-one network takes any number of them; small cells are shown twice as large and large ones half as
-large, as prediction does by itself. Small sets are repeated, so that each look is seen often.
+NAME is one of `SETS`. DATA holds the openly licensed sets named there, each with `train/images` and
+`train/labels` of the same stems; nothing of their `val` is read. Grey images become three equal
+channels, so that one network takes any number of them; small cells are shown twice as large and
+large ones half as large, as prediction does by itself. Small sets are repeated, so that each look
+is seen often.
 The weights are kept as float16; the card tells data, seed and scores on what was held out. Where
 it was stopped or killed, the same command goes on.
 """

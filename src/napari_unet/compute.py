@@ -181,9 +181,27 @@ def warm_up() -> Ready:
     return Ready(__version__, report.device, report.name, report.precision, reason, report.hint)
 
 
-def serve(channel: Channel, jobs: Jobs = JOBS) -> None:
-    """Run jobs until the channel closes. Jobs that are running then are closed, not cut off."""
-    with contextlib.suppress(BrokenPipeError), contextlib.closing(_Serving(channel, jobs)) as loop:
+def rehearse() -> Work:
+    """Train for one step on a synthetic image, with what is chosen where nobody chooses.
+
+    What is loaded, compiled and laid out at its first use then is ready for the person's click.
+    """
+    from napari_unet.core.config import TrainConfig
+    from napari_unet.core.samples import make_sample
+    from napari_unet.core.start_models import START_MODELS
+    from napari_unet.core.training import train
+
+    sample = make_sample("fluorescence", (256, 256))
+    yield from train([sample], TrainConfig(steps=1), start_from=next(iter(START_MODELS)))
+
+
+def serve(channel: Channel, jobs: Jobs = JOBS, rehearsal: Work | None = None) -> None:
+    """Run jobs until the channel closes. Jobs that are running then are closed, not cut off.
+
+    As long as there is nothing to do the rehearsal goes on, until the first job comes.
+    """
+    serving = _Serving(channel, jobs, rehearsal)
+    with contextlib.suppress(BrokenPipeError), contextlib.closing(serving) as loop:
         while loop.turn():
             pass
 
@@ -200,8 +218,8 @@ class _Running:
 class _Serving:
     """The jobs under way and whose turn it is."""
 
-    def __init__(self, channel: Channel, jobs: Jobs) -> None:
-        self._channel, self._jobs = channel, jobs
+    def __init__(self, channel: Channel, jobs: Jobs, rehearsal: Work | None) -> None:
+        self._channel, self._jobs, self._rehearsal = channel, jobs, rehearsal
         self._running: dict[int, _Running] = {}
         self._turns: deque[int] = deque()
         self._current: int | None = None
@@ -213,6 +231,9 @@ class _Serving:
     def turn(self) -> bool:
         """Take up what was asked, then let one job do one step. False when the channel closed."""
         while not self._turns or not self._inbox.empty():
+            if self._rehearsal is not None and self._inbox.empty():
+                self._rehearse(self._rehearsal)
+                continue
             request = self._inbox.get()
             if request is None:
                 return False
@@ -229,6 +250,7 @@ class _Serving:
         for run in self._running.values():
             run.work.close()
         self._running.clear()
+        self._end_rehearsal()
         warnings.showwarning = self._show_warning
 
     def _read(self) -> None:
@@ -250,11 +272,26 @@ class _Serving:
             if request.job in self._running:
                 self._running[request.job].news = request
             return
+        self._end_rehearsal()
         self._channel.send(Started(request.job))
         result: dict[str, Any] = {}
         work = self._jobs[type(request)](request, result)
         self._running[request.job] = _Running(_TITLES[type(request)], work, result)
         self._turns.append(request.job)
+
+    def _rehearse(self, rehearsal: Work) -> None:
+        try:
+            next(rehearsal)
+        except StopIteration:
+            self._rehearsal = None
+        except Exception:  # noqa: BLE001 - what fails here will fail, and be said, in a job
+            traceback.print_exc()
+            self._rehearsal = None
+
+    def _end_rehearsal(self) -> None:
+        if self._rehearsal is not None:
+            self._rehearsal.close()
+            self._rehearsal = None
 
     def _step(self, job: int, run: _Running) -> None:
         try:
@@ -320,7 +357,11 @@ def explain(title: str, error: Exception) -> str:
     return f"{title} failed: {first.rstrip('.')} ({type(error).__name__})."
 
 
-def main(jobs: Jobs = JOBS, prepare: Callable[[], Ready] = warm_up) -> None:
+def main(
+    jobs: Jobs = JOBS,
+    prepare: Callable[[], Ready] = warm_up,
+    rehearsal: Callable[[], Work] = rehearse,
+) -> None:
     """Get ready, say so, and serve the process that started this one."""
     channel = _take_streams()
     faulthandler.enable()
@@ -335,7 +376,7 @@ def main(jobs: Jobs = JOBS, prepare: Callable[[], Ready] = warm_up) -> None:
     with contextlib.suppress(BrokenPipeError):
         channel.send(ready)
         if isinstance(ready, Ready):
-            serve(channel, jobs)
+            serve(channel, jobs, rehearsal())
 
 
 def _what_is_missing(error: ImportError) -> str:

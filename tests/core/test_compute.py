@@ -105,6 +105,33 @@ def test_a_job_says_that_it_started_every_event_and_its_result(child):
     assert messages[-1].result == {"mean": [], "names": []}
 
 
+def begun(told: Path) -> bool:
+    deadline = time.monotonic() + 20
+    while not told.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return told.exists()
+
+
+def test_an_idle_process_rehearses_until_the_first_job_comes(tmp_path):
+    told = tmp_path / "rehearsal"
+    with running(*FAKE, "rehearse", str(told)) as child:
+        assert begun(told)
+        child.send(request(1, "count", 2))
+        assert steps(child.until(Done), 1) == [1, 2]
+        assert told.read_text() == "ended"
+
+
+def test_a_rehearsal_that_fails_leaves_the_process_at_work(tmp_path):
+    told = tmp_path / "rehearsal"
+    with running(*FAKE, "stage fright", str(told)) as child:
+        assert begun(told)
+        child.send(request(1, "count", 2))
+        assert steps(child.until(Done), 1) == [1, 2]
+        child.process.stdin.close()
+        child.process.wait(20)
+        assert b"no step was taken" in child.process.stderr.read()
+
+
 def test_jobs_take_turns(child):
     child.send(request(1, "loop"))
     child.until(Happened)

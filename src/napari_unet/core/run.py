@@ -23,6 +23,14 @@ from napari_unet.core.device import DeviceReport, free_memory
 from napari_unet.core.errors import InputError
 from napari_unet.core.interrupted import Interrupted, keep
 from napari_unet.core.models.base import Segmenter
+from napari_unet.core.optimizing import (
+    average_in,
+    flatten,
+    make_optimizer,
+    move,
+    restore,
+    schedule,
+)
 from napari_unet.core.prediction import autocast
 from napari_unet.core.starting import cell_diameters
 from napari_unet.core.training_log import TrainingLog
@@ -82,7 +90,7 @@ class Run:
         )
         judge = split.held_out if self.judges else []
         self.validator = Validator(judge, segmenter, config, where)
-        self.optimizer = _make_optimizer(segmenter, config)
+        self.optimizer = make_optimizer(segmenter, config)
         self.average = copy.deepcopy(segmenter.net)
         self.start = copy.deepcopy(segmenter.net) if fine_tuning else None
         self.loss_of = parallel.spread(segmenter)
@@ -129,7 +137,7 @@ class Run:
                 self._learn_anew()
         net, config = self._ready_net(), self.config
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * _schedule(self.fraction)
+            group["lr"] = self.learning_rate * schedule(self.fraction)
         tiles = range(self.images, self.images + self.batch_size)
         batch = self.sampler.draw(parallel.share(tiles), self.tile, config.augment)
         with autocast(self.where):
@@ -138,7 +146,7 @@ class Run:
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 10.0)
         self.optimizer.step()
-        _average(self.average, net, self.steps)
+        average_in(self.average, net, self.steps)
         if not math.isfinite(float(self.loss)):
             raise InputError(
                 f"The loss became infinite at step {self.steps}: choose a lower learning rate."
@@ -297,7 +305,7 @@ class Run:
             return self.average
         net = copy.deepcopy(self.start)
         cells = len(cell_diameters(self.split.train))
-        _move(net, self.average, cells / (cells + _START_CELLS))
+        move(net, self.average, cells / (cells + _START_CELLS))
         return net
 
     def finish(self) -> Generator[Judging | Warned, None, Model]:
@@ -354,7 +362,7 @@ class Run:
         now, facts = time.perf_counter(), kept.facts
         for name, net in self._nets().items():
             net.load_state_dict(kept.part(name))
-        _restore_optimizer(self.optimizer, kept.part("optimizer"))
+        restore(self.optimizer, kept.part("optimizer"))
         self.loss = kept.tensors["loss"].to(self.where.device)
         torch.set_rng_state(kept.tensors["random"])
         for name in _COUNTERS:
@@ -399,7 +407,7 @@ class Run:
         }
         parts = {
             **{name: net.state_dict() for name, net in self._nets().items()},
-            "optimizer": _flatten(self.optimizer),
+            "optimizer": flatten(self.optimizer),
             "best": {} if self.best is None else self.best.segmenter.net.state_dict(),
         }
         tensors = {"loss": self.loss, "random": torch.get_rng_state()}
@@ -415,57 +423,6 @@ class Run:
         if self.output is not None:
             save_model(model, self.output)
             self.log.write(self.output)
-
-
-def _make_optimizer(segmenter: Segmenter, config: TrainConfig) -> torch.optim.Optimizer:
-    parameters = segmenter.net.parameters()
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(parameters, config.learning_rate, momentum=0.99)
-    return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
-
-
-def _average(mean: nn.Module, net: nn.Module, steps: int) -> None:
-    """Keep the mean of about the last tenth of the steps, 100 at most: what is judged and saved."""
-    _move(mean, net, max(0.01, 10 / (10 + steps)))
-
-
-@torch.no_grad()
-def _move(kept: nn.Module, net: nn.Module, share: float) -> None:
-    """Bring the weights of `kept` by a share of the way to those of `net`."""
-    for value, other in zip(kept.state_dict().values(), net.state_dict().values(), strict=True):
-        if value.is_floating_point():
-            value.lerp_(other, share)
-        else:
-            value.copy_(other)
-
-
-def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What the optimiser remembers of each parameter, as `<parameter>.<name>`."""
-    return {
-        f"{number}.{name}": value
-        for number, memory in optimizer.state_dict()["state"].items()
-        for name, value in memory.items()
-        if isinstance(value, Tensor)
-    }
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
-    state = optimizer.state_dict()
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for key, value in flat.items():
-        number, name = key.split(".")
-        like = parameters[int(number)]
-        if value.shape == like.shape:  # laid out as the parameter is, as before
-            value = torch.empty_like(like).copy_(value)
-        state["state"].setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict(state)
-
-
-def _schedule(fraction: float, warm_up: float = 0.05) -> float:
-    """Linear warm-up, then half a cosine to zero."""
-    if fraction < warm_up:
-        return (fraction + 0.002) / (warm_up + 0.002)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (fraction - warm_up) / (1 - warm_up))))
 
 
 def _with_net(segmenter: Segmenter, net: nn.Module) -> Segmenter:
