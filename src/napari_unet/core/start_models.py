@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-START_MODELS: dict[str, str] = {"nuclei": "nuclei of any size, in fluorescence and stained tissue"}
+START_MODELS: dict[str, str] = {
+    "nuclei": "nuclei of any size, in fluorescence and stained tissue",
+    "phase": "whole cells in phase contrast, of any size",
+}
 """Name and what it finds."""
 
 _FOLDER = Path(__file__).parents[1] / "start_models"
