@@ -38,7 +38,7 @@ from napari_unet.core.training import resume, train
 from napari_unet.core.types import Sample, Stepped, Validated
 
 SETS = {
-    "nuclei": {"dsb2018_fluo": 1, "bbbc039": 2, "bitdepth_tissue16": 2, "dsb2018_histology": 8},
+    "nuclei": {"dsb2018_fluo": 1, "bbbc039": 2, "bitdepth_tissue16": 2, "dsb2018_histology": 4},
     "phase": {"usiigaci_phase": 1},
 }
 """Of each start model the sets and how often each image is taken.

@@ -16,6 +16,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
 from napari_unet.core.prediction import predict
+from napari_unet.core.samples import make_sample
 from napari_unet.core.start_models import START_MODELS, find_model_file
 from napari_unet.core.starting import start_model
 from napari_unet.core.types import Looking, Sample, TileDone
@@ -132,6 +133,9 @@ def test_images_of_two_kinds_are_refused():
         start_model([cells(18), cells(18, 3)], TrainConfig(), "unet", "default", None, ())
 
 
+LOOKS = {"nuclei": "fluorescence", "phase": "phase"}
+
+
 @pytest.mark.parametrize("name", START_MODELS)
 def test_every_start_model_is_in_the_package(name):
     path = find_model_file(name)
@@ -141,4 +145,6 @@ def test_every_start_model_is_in_the_package(name):
     assert path.stat().st_size < 12e6
     model = load_model(name, "cpu")
     assert all(p.dtype == torch.float32 for p in model.segmenter.net.parameters())
-    assert probabilities(model, cells(18).image).max() > 0.5
+    seen = probabilities(model, make_sample(LOOKS[name], (256, 256)).image)
+    assert seen.max() > 0.5
+    assert seen.mean() < 0.5
