@@ -12,6 +12,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 
 def call(*arguments, expect=0):
@@ -101,6 +102,45 @@ def test_train_predict_evaluate(folder, model):
     assert set(scores) == expected
     assert scores["n_true"] == 80
     assert scores["ap50"] > 0.8
+
+
+def test_a_zarr_becomes_a_zarr(folder, model, tmp_path):
+    """The same cells as the TIFF, in the same order but for their numbers."""
+    plane = imageio.imread(folder / "images" / "cell0.png")
+    zarr.create_array(tmp_path / "cell0.zarr", data=plane, dimension_names=("y", "x"))
+    stack = np.stack([plane[::-1], plane])
+    tifffile.imwrite(
+        tmp_path / "stack.tif", stack, metadata={"axes": "TYX"}, photometric="minisblack"
+    )
+    flags = ("-o", tmp_path / "out", "--device", "cpu", "--precision", "float32")
+    call("predict", model, folder / "images" / "cell0.png", *flags)
+    expected = tifffile.imread(tmp_path / "out" / "cell0.tif")
+    for arguments in (["cell0.zarr"], ["stack.tif", "--plane", "T=1"]):
+        name, *plane = arguments
+        done = call("predict", model, tmp_path / name, *plane, *flags, "--json")
+        (written,) = json.loads(done.stdout)["written"]
+        assert written["cells"] == expected.max()
+        found = zarr.open_group(written["file"], mode="r")["0"][:]
+        assert np.array_equal(found > 0, expected > 0)
+        assert "1 of 1 tiles" in done.stderr
+
+
+def test_a_large_image_that_cannot_be_used_is_one_sentence(folder, model, tmp_path):
+    path, out = tmp_path / "stack.zarr", tmp_path / "out"
+    zarr.create_array(path, data=np.ones((2, 9, 9)), dimension_names=tuple("tyx"))
+    for flags, said in (
+        ([], "is a stack of 2 planes along T"),
+        (["--plane", "T"], "T is no plane"),
+        (["--plane", "T=2"], "there is no plane 2"),
+        (["--plane", "T=0", "--probabilities"], "--keep-maps"),
+        (["--plane", "T=0"], "constant"),
+    ):
+        error = call("predict", model, path, "-o", out, *flags, expect=2).stderr
+        assert said in error
+        assert error.count("\n") == 1
+    assert not any(out.iterdir())
+    again = call("predict", model, path, "-o", tmp_path, "--plane", "T=0", expect=2)
+    assert "would be written over" in again.stderr
 
 
 def test_truth_against_itself_is_perfect(folder):

@@ -25,12 +25,15 @@ TORCH = {"torch", "torchvision", "triton"}
 ORDER = (
     {"errors", "types", "config", "events"},
     {
-        "annotation", "augment", "border_weights", "card", "device", "files", "instances",
-        "metrics", "normalize", "samples", "tiling",
+        "annotation", "augment", "block_labels", "border_weights", "card", "cluster", "device",
+        "files", "instances", "large_job", "lazy_image", "metrics", "ngff", "normalize", "samples",
+        "tiling",
     },
     {"models"},
     {"dataset"},
     {"checkpoint", "prediction", "starting", "training", "validation"},
+    {"large_stages"},
+    {"large_prediction"},
 )  # fmt: skip
 
 

@@ -115,11 +115,14 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
     """Label images with a model."""
     from napari_unet.core.card import read_card
     from napari_unet.core.files import expand, read_image, write_atomically, write_labels
+    from napari_unet.core.lazy_image import is_large
 
     card = read_card(given.model)
+    config = read_flags(PredictConfig(instances=card.instances), given)
+    if given.plane or any(is_large(Path(path)) for path in given.images):
+        return _predict_large(given, config)
     paths = expand(given.images)
     targets = _targets(paths, given.output)
-    config = read_flags(PredictConfig(instances=card.instances), given)
 
     import tifffile
 
@@ -143,6 +146,53 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
         _say(f"{target}: {cells} cells")
         written.append({"file": str(target), "cells": cells})
     return {"written": written}
+
+
+def _predict_large(given: argparse.Namespace, config: PredictConfig) -> dict[str, Any]:
+    """Label images of any size into OME-Zarrs."""
+    from napari_unet.core.events import exhaust
+    from napari_unet.core.large_prediction import predict_large
+    from napari_unet.core.lazy_image import open_image
+
+    if given.probabilities:
+        raise InputError("Large images have no --probabilities: --keep-maps keeps them beside.")
+    paths = [Path(path).expanduser() for path in given.images]
+    targets = [target.with_suffix(".zarr") for target in _targets(paths, given.output)]
+    written = []
+    for path, target in zip(paths, targets, strict=True):
+        if target.exists() and target.samefile(path):
+            raise InputError(f"{target} would be written over: choose another output folder.")
+        image = open_image(path, dict(given.plane or ()))
+        work = predict_large(
+            given.model, image, target, config,
+            scheduler=given.scheduler, keep_maps=given.keep_maps,
+        )  # fmt: skip
+        cells = exhaust(work, _tell_large).cells
+        _say(f"{target}: {cells} cells")
+        written.append({"file": str(target), "cells": cells})
+    return {"written": written}
+
+
+def _tell_large(event: Any) -> None:
+    """A line for about each tenth of a stage."""
+    from napari_unet.core.types import BlockLabelled, ChunkWritten, Resumed, TileDone, Warned
+
+    stages = {TileDone: "tiles", BlockLabelled: "blocks labelled", ChunkWritten: "chunks written"}
+    match event:
+        case TileDone() | BlockLabelled() | ChunkWritten():
+            if event.done == event.total or event.done % max(1, event.total // 10) == 0:
+                _say(f"{event.done} of {event.total} {stages[type(event)]}")
+        case Resumed():
+            _say(f"Going on: {event.tiles} tiles and {event.blocks} blocks were done before.")
+        case Warned():
+            _say(event.message)
+
+
+def _plane(text: str) -> tuple[str, int]:
+    axis, _, index = text.partition("=")
+    if len(axis) != 1 or not index.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is no plane: write it as T=0")
+    return axis.upper(), int(index)
 
 
 def run_evaluate(given: argparse.Namespace) -> dict[str, Any]:
@@ -367,12 +417,36 @@ def _make_parser() -> argparse.ArgumentParser:
     predict = add("predict", run_predict)
     names = ", ".join(START_MODELS)
     predict.add_argument("model", type=Path, metavar="MODEL", help=f"{names}, or a model file")
-    predict.add_argument("images", nargs="+", metavar="IMAGES")
+    predict.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGES",
+        help="files, folders or patterns; or large images: OME-Zarrs and TIFFs of more than 64 "
+        "million pixels, which become OME-Zarrs",
+    )
     predict.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     predict.add_argument(
         "--probabilities",
         action="store_true",
         help="also DIR/probabilities/<stem>.tif, float32, one channel a class",
+    )
+    predict.add_argument(
+        "--plane",
+        nargs="+",
+        type=_plane,
+        metavar="AXIS=N",
+        help="of a stack the plane to label, such as T=0 Z=3; gives an OME-Zarr",
+    )
+    predict.add_argument(
+        "--scheduler",
+        metavar="local|ADDRESS",
+        help="of large images: a dask scheduler whose workers see the same files, or one process "
+        "a core here",
+    )
+    predict.add_argument(
+        "--keep-maps",
+        action="store_true",
+        help="of large images: keep what the net says, so that another threshold only labels",
     )
     add_flags(predict, PredictConfig)
     add_flags(predict, InstanceConfig)

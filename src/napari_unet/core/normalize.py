@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -51,10 +51,7 @@ def percentiles(
         raise InputError(f"{name} holds {image.dtype}, not grey values: choose an image.")
     if np.issubdtype(image.dtype, np.complexfloating):
         raise InputError(f"{name} is complex: take its modulus or one of its parts first.")
-    stride = max(1, int(np.ceil(np.sqrt(image[0].size / _SAMPLED_PIXELS))))
-    pairs, turned = np.empty((2, len(image), 2))
-    ranks = [config.low, config.high, 100 - config.high, 50, 100 - config.low]
-    middles = np.empty(len(image))
+    stride = thinning(image.shape[1] * image.shape[2])
     if image.dtype == np.bool_:
         image = image.view(np.uint8)
     for channel, plane in enumerate(image):
@@ -62,9 +59,39 @@ def percentiles(
             raise InputError(
                 f"{name} holds NaN or infinite values in channel {channel}: replace them first."
             )
-        low, high, dark, middle, bright = np.percentile(plane[::stride, ::stride], ranks)
+    sample = image[:, ::stride, ::stride]
+    return sample_percentiles(sample, lambda c: (image[c].min(), image[c].max()), config, name)
+
+
+def thinning(pixels: int) -> int:
+    """Every so many-th row and column of an image of so many pixels tells its percentiles."""
+    return max(1, int(np.ceil(np.sqrt(pixels / _SAMPLED_PIXELS))))
+
+
+def sample_percentiles(
+    sample: NDArray[Any],
+    extremes: Callable[[int], tuple[float, float]],
+    config: NormalizeConfig,
+    name: str = "image",
+) -> NDArray[np.float64]:
+    """`percentiles` of an image of which only some pixels are at hand.
+
+    Parameters
+    ----------
+    sample : (C, h, w) array, finite
+    extremes : callable
+        From a channel to the least and the largest value in the whole image; asked for only where
+        the percentiles of the sample coincide.
+    config, name
+        As `percentiles`.
+    """
+    pairs, turned = np.empty((2, len(sample), 2))
+    ranks = [config.low, config.high, 100 - config.high, 50, 100 - config.low]
+    middles = np.empty(len(sample))
+    for channel, plane in enumerate(sample):
+        low, high, dark, middle, bright = np.percentile(plane, ranks)
         if high <= low or bright <= dark:
-            low, high = dark, bright = plane.min(), plane.max()
+            low, high = dark, bright = extremes(channel)
         pairs[channel], turned[channel] = (low, high), (bright, dark)
         middles[channel] = (middle - low) / ((high - low) or 1.0)
     if (pairs[:, 1] <= pairs[:, 0]).all():
@@ -103,7 +130,13 @@ def normalize(
     (C, H, W) float32 array
     """
     config = config or NormalizeConfig()
-    pairs = percentiles(image, config, name)
+    return scale(image, percentiles(image, config, name), config)
+
+
+def scale(
+    image: NDArray[Any], pairs: NDArray[np.float64], config: NormalizeConfig
+) -> NDArray[np.float32]:
+    """`normalize` a (C, h, w) image, or a part of one, of which the `percentiles` are known."""
     out = np.empty(image.shape, np.float32)
     for plane, (black, white), target in zip(image, pairs, out, strict=True):
         # subtract in float64 row by row: 32-bit integers do not fit into float32

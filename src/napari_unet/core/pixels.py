@@ -127,10 +127,10 @@ def _read_tiff(path: Path) -> NDArray[Any]:
                 f"“{path}” is compressed with {compression}; "
                 "run “pip install imagecodecs”, or save it with deflate or no compression."
             ) from error
-        return _channels_first(array, axes, alpha=_has_alpha(page))
+        return _channels_first(array, axes, alpha=has_alpha(page))
 
 
-def _has_alpha(page: Any) -> bool:
+def has_alpha(page: Any) -> bool:
     if page.photometric == tifffile.PHOTOMETRIC.RGB:
         return bool(page.samplesperpixel == 4)
     return page.samplesperpixel == 2 and any(
@@ -141,6 +141,16 @@ def _has_alpha(page: Any) -> bool:
 
 def _name_axes(shape: tuple[int, ...], axes: str, path: Path) -> str:
     """The axes with each of more than one entry in C, S, Y or X, else the stack is refused."""
+    axes = name_axes(shape, axes)
+    planes = [i for i, axis in enumerate(axes) if axis not in "CSYX" and shape[i] > 1]
+    if planes or "Y" not in axes or "X" not in axes:
+        n = int(np.prod([shape[i] for i in planes], dtype=int))
+        _refuse_stack(path, n, "".join(axes[i] for i in planes))
+    return axes
+
+
+def name_axes(shape: tuple[int, ...], axes: str) -> str:
+    """The axes of a TIFF as it calls them, or where it does not as `read_image` takes them."""
     unnamed = len(shape) == 3 and axes[0] in "QI" and "S" not in axes
     if unnamed and 2 <= shape[2] <= 4 < min(shape[:2]):
         axes = "YXC"
@@ -148,10 +158,6 @@ def _name_axes(shape: tuple[int, ...], axes: str, path: Path) -> str:
         axes = "CYX"
     elif len(shape) == 2:
         axes = "YX"
-    planes = [i for i, axis in enumerate(axes) if axis not in "CSYX" and shape[i] > 1]
-    if planes or "Y" not in axes or "X" not in axes:
-        n = int(np.prod([shape[i] for i in planes], dtype=int))
-        _refuse_stack(path, n, "".join(axes[i] for i in planes))
     return axes
 
 

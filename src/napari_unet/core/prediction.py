@@ -29,7 +29,7 @@ from napari_unet.core.tiling import grid, read
 from napari_unet.core.types import Looking, PredictEvent, Prediction, Region, TileDone, Warned
 
 _SMALLEST_TILE = 64
-_LOOKED_AT = 1024  # px: edge of what tells how large the cells of an image are
+LOOKED_AT = 1024  # px: edge of what tells how large the cells of an image are
 _LOOKS = 3
 
 
@@ -85,12 +85,12 @@ def predict(
     place(segmenter.net, where).eval()
     card = dataclasses.replace(model.card, instances=config.instances or model.card.instances)
     if card.any_size:
-        segmenter = yield from _fit_size(segmenter, card, ready, where, config)
+        segmenter = yield from fit_size(segmenter, card, ready, where, config)
     stitcher = yield from stitch_tiles(segmenter, ready, where, config, region, out)
     return stitcher.result(card.instances)
 
 
-def _fit_size(
+def fit_size(
     segmenter: Segmenter,
     card: ModelCard,
     image: NDArray[np.float32],
@@ -105,7 +105,7 @@ def _fit_size(
     """
     segmenter = segmenter.fit(len(image), len(card.classes), 1.0)
     place(segmenter.net, where).eval()
-    region = _middle(image.shape[1], _LOOKED_AT), _middle(image.shape[2], _LOOKED_AT)
+    region = _middle(image.shape[1], LOOKED_AT), _middle(image.shape[2], LOOKED_AT)
     for _ in range(_LOOKS):
         looks = stitch_tiles(segmenter, image, where, config, region)
         while True:

@@ -123,8 +123,34 @@ class Looking:
     total: int
 
 
+@dataclass(frozen=True)
+class Resumed:
+    """So many tiles and blocks of a large image were done before and need not be done again."""
+
+    tiles: int
+    blocks: int
+
+
+@dataclass(frozen=True)
+class BlockLabelled:
+    """The cells of one block of a large image are found: `done` of `total` blocks."""
+
+    done: int
+    total: int
+    region: Region
+
+
+@dataclass(frozen=True)
+class ChunkWritten:
+    """One chunk of the labels of a large image is written: `done` of `total`, all levels."""
+
+    done: int
+    total: int
+
+
 TrainEvent: TypeAlias = Prepared | Stepped | Repainted | Judging | Validated | Warned
 PredictEvent: TypeAlias = Looking | TileDone | Warned
+LargeEvent: TypeAlias = PredictEvent | Resumed | BlockLabelled | ChunkWritten
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,3 +173,21 @@ class Prediction:
     classes: NDArray[np.uint8]
     scores: NDArray[np.float32]
     probabilities: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class LargePrediction:
+    """What a model says about a large image.
+
+    Attributes
+    ----------
+    path : str
+        An OME-Zarr 0.5 label image with a pyramid, int32: instances 1 … n, numbered in the raster
+        order of their first pixels, 0 background. Its arrays `cells/class` and `cells/score` have
+        what `Prediction.classes` and `Prediction.scores` have.
+    cells : int
+        n.
+    """
+
+    path: str
+    cells: int

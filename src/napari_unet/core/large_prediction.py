@@ -1,0 +1,280 @@
+"""Predicting an image of any size: lazily read, in bounded memory, resumable, on many machines.
+
+First the network's maps, tile by tile, into a scratch zarr; then the cells of each block, exactly
+those of labelling the whole image at once (`block_labels`); then their numbers, and the pyramid.
+
+Memory beyond that of the model: the larger of
+
+    tiles    A·(t + 2c)² + 4·(3·C + 2·M)·(t + 2c)²   t the tile, c the context in px; C channels,
+                                             M maps; A what the net keeps of a pixel, 4 to 6 bytes
+                                             a channel of its first level
+    blocks   60·w²                           w the edge of the window: `BLOCK` + 2·`HALO` where
+                                             cells are small, `WIDEST` at most
+
+and 40 bytes a cell while they are numbered; nothing grows with the image but that and 8 bytes a
+chunk. An image of compressed strips is decompressed in whole strips on top of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from napari_unet.core import large_stages as stages
+from napari_unet.core.checkpoint import Model, load_model
+from napari_unet.core.cluster import Cluster, connect
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.device import resolve_device
+from napari_unet.core.errors import InputError
+from napari_unet.core.large_job import BLOCK, Job, begin, finish, hash_file, read_job, refuse_other
+from napari_unet.core.lazy_image import LazyImage, find_percentiles
+from napari_unet.core.models.base import Segmenter
+from napari_unet.core.ngff import make_labels, mark_finished, open_levels
+from napari_unet.core.normalize import scale
+from napari_unet.core.prediction import LOOKED_AT, fit_channels, fit_size, place
+from napari_unet.core.start_models import find_model_file
+from napari_unet.core.types import (
+    BlockLabelled,
+    ChunkWritten,
+    LargeEvent,
+    LargePrediction,
+    PredictEvent,
+    Resumed,
+    TileDone,
+    Warned,
+)
+
+_STEP = 192  # px: a multiple of the stride of every network at every zoom
+
+
+def predict_large(
+    model: Path | str,
+    image: LazyImage,
+    output: Path | str,
+    config: PredictConfig | None = None,
+    *,
+    scheduler: str | None = None,
+    keep_maps: bool = False,
+    block: int = BLOCK,
+) -> Generator[LargeEvent, None, LargePrediction]:
+    """Predict the cells of an image into an OME-Zarr.
+
+    However it stops, the result can be read as far as it has come, and the same call goes on.
+
+    Parameters
+    ----------
+    model : path, or the name of a start model
+    image : LazyImage
+    output : path
+        Ends in .zarr; a prediction of ours that is there already is replaced.
+    config : PredictConfig, optional
+    scheduler : str, optional
+        Address of a dask.distributed scheduler whose workers see the same files, or "local" for
+        one process a core of this machine. This process alone by default.
+    keep_maps : bool
+        Keep the network's maps: with another threshold the same call only labels.
+    block : int
+        Edge in pixels of what is labelled at a time, and of the chunks of the result.
+
+    Yields
+    ------
+    Looking
+        With a model for cells of any size, first.
+    Resumed
+        Where some of it was done before.
+    TileDone, BlockLabelled, ChunkWritten
+        When each is on disk, in any order within its stage.
+
+    Returns
+    -------
+    LargePrediction
+
+    Raises
+    ------
+    InputError
+        If the image does not fit the model, cannot be normalised or holds NaN, if the result
+        cannot be written, or what is there was begun with another model, image or settings.
+    """
+    config = config or PredictConfig()
+    file = find_model_file(model)
+    loaded = load_model(file, config.device)
+    job, segmenter = yield from _plan(loaded, file, image, Path(output), config, block)
+    begin(job)
+    make_labels(
+        Path(job.output), (job.shape[1], job.shape[2]), block, image.pixel_size, image.unit,
+        {"model": file.name, "sha256": job.model_hash, "finished": False},
+    )  # fmt: skip
+    net = stages.TileNet(dataclasses.replace(loaded, segmenter=segmenter), job)
+    with connect(scheduler) as cluster:
+        yield from _map(job, image, net, cluster)
+        yield from _label(job, cluster)
+        cells = yield from _number(job, cluster)
+    mark_finished(Path(job.output))
+    finish(job, keep_maps=keep_maps)
+    return LargePrediction(job.output, cells)
+
+
+def _plan(
+    model: Model, file: Path, image: LazyImage, output: Path, config: PredictConfig, block: int
+) -> Generator[PredictEvent, None, tuple[Job, Segmenter]]:
+    """The job, and the network fitted to it."""
+    card = model.card
+    segmenter = fit_channels(model, image.shape[0], image.name)
+    if not segmenter.maps:
+        raise InputError(
+            f"A model of the family {segmenter.title} gives no maps, from which large images are "
+            "labelled: choose a U-Net."
+        )
+    pairs = find_percentiles(image, card.normalize)
+    job = Job(
+        model=str(file.absolute()),
+        model_hash=hash_file(file),
+        shape=image.shape,
+        dtype=str(image.array.dtype),
+        percentiles=tuple((float(black), float(white)) for black, white in pairs),
+        zoom=1 / segmenter.pixel,
+        maps=segmenter.maps,
+        classes=len(card.classes),
+        tile=config.tile,
+        context=segmenter.tile_context,
+        stride=segmenter.stride,
+        tta=config.tta,
+        instances=config.instances or card.instances,
+        device=config.device,
+        precision=config.precision,
+        output=str(output.absolute()),
+        block=block,
+    )
+    before = read_job(output)
+    if before is not None:
+        segmenter = segmenter.fit(image.shape[0], len(card.classes), before.zoom)
+    elif card.any_size:
+        segmenter = yield from _look(model, segmenter, image, pairs, config)
+    job = dataclasses.replace(
+        job,
+        zoom=1 / segmenter.pixel,
+        context=segmenter.tile_context,
+        stride=segmenter.stride,
+    )
+    if before is not None:
+        refuse_other(before, job)
+    return job, segmenter
+
+
+def _look(
+    model: Model,
+    segmenter: Segmenter,
+    image: LazyImage,
+    pairs: NDArray[np.float64],
+    config: PredictConfig,
+) -> Generator[PredictEvent, None, Segmenter]:
+    """`prediction.fit_size` to the middle of the image, with the surroundings that this needs."""
+    _, height, width = image.shape
+    edge = LOOKED_AT + 5 * _STEP
+    # as much is left out at either end, so that the middle of this part is that of the image
+    top, left = (max(0, (length - edge) // 2) // _STEP * _STEP for length in (height, width))
+    part = image.read_mirrored((top, left), (height - 2 * top, width - 2 * left))
+    card = dataclasses.replace(model.card, instances=config.instances or model.card.instances)
+    where = resolve_device(config.device, config.precision)
+    place(segmenter.net, where).eval()
+    ready = scale(part, pairs, card.normalize)
+    return (yield from fit_size(segmenter, card, ready, where, config))
+
+
+def _map(
+    job: Job, image: LazyImage, net: stages.TileNet, cluster: Cluster | None
+) -> Generator[LargeEvent, None, None]:
+    tiles, todo = job.tiles(), stages.tiles_to_do(job)
+    done, blocks = len(tiles) - len(todo), len(job.blocks())
+    if done:
+        yield Resumed(done, blocks - len(stages.blocks_to_do(job)))
+    if cluster is None:
+        finished = _map_here(job, image, net, todo)
+    else:
+        finished = cluster.run(partial(stages.map_tile, job, image), [(i,) for i in todo])
+    edge = net.edge
+    for count, index in enumerate(finished, done + 1):
+        yield TileDone(count, len(tiles), tiles[index].write)
+        if net.edge < edge:
+            edge = net.edge
+            yield Warned(
+                f"The memory of {net.where.name} ran out: predicting goes on in tiles of {edge} px."
+            )
+
+
+def _map_here(job: Job, image: LazyImage, net: stages.TileNet, todo: list[int]) -> Iterator[int]:
+    """One tile after the other; the next is read and the last is written meanwhile."""
+    if not todo:
+        return
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        reading = reader.submit(stages.read_tile, job, image, todo[0])
+        writing = None
+        for index, following in zip(todo, [*todo[1:], None], strict=True):
+            window = reading.result()
+            if following is not None:
+                reading = reader.submit(stages.read_tile, job, image, following)
+            maps = net.predict(window, job.tta)
+            if writing is not None:
+                yield writing.result()
+            writing = writer.submit(stages.write_tile, job, index, maps)
+        if writing is not None:
+            yield writing.result()
+
+
+def _label(job: Job, cluster: Cluster | None) -> Generator[LargeEvent, None, None]:
+    blocks, todo = job.blocks(), stages.blocks_to_do(job)
+    finished = _run(cluster, partial(stages.label_part, job), [(i,) for i in todo])
+    for done, index in enumerate(finished, len(blocks) - len(todo) + 1):
+        yield BlockLabelled(done, len(blocks), blocks[index])
+
+
+def _number(job: Job, cluster: Cluster | None) -> Generator[LargeEvent, None, int]:
+    """Number the cells in the order of their anchors; write the result, level by level."""
+    tables = [stages.read_table(job, i) for i in range(len(job.blocks()))]
+    cut = sum(bool(table["is_cut"]) for table in tables)
+    if cut:
+        yield Warned(
+            f"In {cut} of {len(tables)} blocks of {job.block} px cells hang together over more "
+            "than a window shows: some may be cut where blocks meet. A higher threshold parts them."
+        )
+    named = [table["anchors"] for table in tables]
+    anchors, first = np.unique(np.concatenate(named), return_index=True)
+    if len(anchors) > np.iinfo(np.int32).max:
+        raise InputError(f"{len(anchors)} cells are more than labels can be numbered in int32.")
+    group = zarr.open_group(job.output, mode="r+").require_group("cells")
+    for name, key in (("class", "classes"), ("score", "scores")):
+        values = np.concatenate([table[key] for table in tables])[first]
+        group.create_array(name, data=values, overwrite=True)
+    levels = len(open_levels(Path(job.output)))
+    total = sum(len(job.blocks(level)) for level in range(levels))
+    done = 0
+    for level in range(levels):
+        todo = stages.chunks_to_do(job, level)
+        done += len(job.blocks(level)) - len(todo)
+        if level:
+            finished = _run(cluster, partial(stages.shrink_part, job, level), [(i,) for i in todo])
+        else:
+            numbered = (
+                (i, (np.searchsorted(anchors, named[i]) + 1).astype(np.int32)) for i in todo
+            )
+            finished = _run(cluster, partial(stages.number_part, job), numbered)
+        for _ in finished:
+            done += 1
+            yield ChunkWritten(done, total)
+    return len(anchors)
+
+
+def _run(
+    cluster: Cluster | None, part: Callable[..., int], items: Iterable[tuple[Any, ...]]
+) -> Iterator[int]:
+    if cluster is None:
+        return (part(*item) for item in items)
+    return cluster.run(part, items)

@@ -1,0 +1,154 @@
+"""Block by block as the whole image at once, whatever the blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage as ndi
+
+from napari_unet.core.block_labels import label_block
+from napari_unet.core.config import InstanceConfig
+from napari_unet.core.errors import InputError
+from napari_unet.core.instances import label_instances
+
+configs = st.builds(
+    InstanceConfig,
+    threshold=st.sampled_from([0.2, 0.5, 0.7]),
+    min_size=st.sampled_from([0, 5, 20, 60]),
+    min_score=st.sampled_from([0.0, 0.6]),
+    split=st.sampled_from(["watershed", "none"]),
+    fill_holes=st.booleans(),
+    drop_border=st.booleans(),
+)
+
+
+@st.composite
+def maps_of_images(draw):
+    """Smooth random maps, the last one a distance or none, in steps as they are stored."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    classes, distance = draw(st.integers(1, 2)), draw(st.booleans())
+    shape = draw(st.integers(1, 90)), draw(st.integers(1, 90))
+    smooth = draw(st.sampled_from([1.0, 1.5, 2.5, 5.0]))
+    field = rng.standard_normal((classes + distance, *shape))
+    field = ndi.gaussian_filter(field, (0, smooth, smooth)) * 4 * smooth
+    field -= draw(st.sampled_from([-0.5, 0.0, 1.0]))
+    maps = np.exp(field) / (1 + np.exp(field[:classes]).sum(axis=0))
+    maps[classes:] = 1 / (1 + np.exp(-field[classes:]))
+    steps = draw(st.sampled_from([20, 65535]))  # few steps make many ties
+    return (np.round(maps * steps) / steps).astype(np.float32), classes
+
+
+@st.composite
+def cuts(draw, length):
+    """Starts and ends of the blocks along one axis."""
+    size = draw(st.integers(8, 60))
+    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
+
+
+def put_together(maps, classes, config, rows, columns, **options):
+    """The labels of all blocks as anchors + 1, and what each block said of each cell."""
+    shape = maps.shape[1:]
+    labels, said = np.zeros(shape, np.int64), []
+    for block in ((y, x) for y in rows for x in columns):
+        found = label_block(
+            lambda region: maps[:, region[0], region[1]], shape, block, config, classes, **options
+        )
+        assert np.array_equal(
+            np.unique(found.labels[found.labels > 0]), range(1, count_cells(found) + 1)
+        )
+        labels[block] = np.append(0, found.anchors + 1)[found.labels]
+        said += zip(found.anchors, found.classes, found.scores, strict=True)
+    return labels, said
+
+
+def count_cells(found):
+    assert len(found.anchors) == len(found.classes) == len(found.scores)
+    return len(found.anchors)
+
+
+def anchors_of(labels):
+    """Each pixel's cell by the index of its first pixel, + 1."""
+    values, first = np.unique(labels, return_index=True)
+    first = np.where(values > 0, first + 1, 0)
+    return first[np.searchsorted(values, labels)]
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_blocks_give_the_labels_of_the_whole(data):
+    maps, classes = data.draw(maps_of_images())
+    config = data.draw(configs)
+    whole = label_instances(maps, config, classes)
+    rows, columns = (data.draw(cuts(length)) for length in maps.shape[1:])
+    halo = data.draw(st.integers(1, 40))
+    labels, said = put_together(maps, classes, config, rows, columns, halo=halo)
+    expected = anchors_of(whole.labels)
+    np.testing.assert_array_equal(labels, expected)
+    of_cell = dict(zip(expected[expected > 0], whole.labels[whole.labels > 0], strict=True))
+    for anchor, kind, score in said:
+        label = of_cell[anchor + 1]
+        assert kind == whole.classes[label - 1]
+        assert score == whole.scores[label - 1]
+
+
+def rings(shape, centers, radius, width):
+    rows, columns = np.indices(shape)
+    mask = np.zeros(shape, bool)
+    for y, x in centers:
+        far = np.hypot(rows - y, columns - x)
+        mask |= (far <= radius) & (far > radius - width)
+    return np.where(mask, 0.9, 0.1).astype(np.float32)[None]
+
+
+def test_the_hole_of_a_cell_wider_than_the_first_window_is_filled():
+    maps = rings((200, 200), [(100, 100)], 80, 6)
+    cuts = [slice(start, start + 20) for start in range(0, 200, 20)]
+    labels, _ = put_together(maps, 1, InstanceConfig(split="none"), cuts, cuts, halo=4)
+    expected = anchors_of(label_instances(maps, InstanceConfig(split="none")).labels)
+    assert labels[100, 100] > 0
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_a_component_wider_than_any_window_is_cut_but_nothing_is_lost():
+    """Every pixel has a cell, small cells elsewhere are whole, and the blocks say what happened."""
+    mask = np.zeros((120, 120), bool)
+    mask[50:70] = True
+    mask[10:20, 10:20] = mask[90:100, 36:52] = True
+    maps = np.where(mask, 0.9, 0.1).astype(np.float32)[None]
+    config = InstanceConfig(split="none")
+    cuts = [slice(start, start + 40) for start in range(0, 120, 40)]
+    labels, _ = put_together(maps, 1, config, cuts, cuts, halo=10, widest=80)
+    assert np.array_equal(labels > 0, mask)
+    assert len(np.unique(labels[10:20, 10:20])) == len(np.unique(labels[90:100, 36:52])) == 1
+    blocks = [
+        label_block(
+            lambda region: maps[:, region[0], region[1]], mask.shape, (rows, cuts[1]), config,
+            halo=10, widest=80,
+        )
+        for rows in cuts
+    ]  # fmt: skip
+    assert [block.is_cut for block in blocks] == [False, True, False]
+
+
+def test_no_window_is_wider_than_the_widest():
+    maps = rings((300, 300), [(150, 150)], 140, 8)
+    edges = []
+
+    def read(region):
+        edges.extend(side.stop - side.start for side in region)
+        return maps[:, region[0], region[1]]
+
+    block = slice(120, 160), slice(0, 40)
+    label_block(read, (300, 300), block, InstanceConfig(), halo=8, widest=100)
+    assert 56 < max(edges) <= 100
+
+
+def test_maps_that_are_not_finite_are_refused():
+    maps = np.full((1, 40, 40), np.nan, np.float32)
+    with pytest.raises(InputError, match="not finite"):
+        label_block(
+            lambda region: maps[:, region[0], region[1]], (40, 40), (slice(0, 20),) * 2,
+            InstanceConfig(),
+        )  # fmt: skip

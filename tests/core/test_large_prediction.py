@@ -1,0 +1,314 @@
+"""Large images: as in memory, in pieces, after a stop, after kill -9, on a cluster."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+import zarr
+
+from napari_unet.core import large_job
+from napari_unet.core.card import ModelCard
+from napari_unet.core.checkpoint import Model, save_model
+from napari_unet.core.config import InstanceConfig, PredictConfig, to_dict
+from napari_unet.core.errors import InputError
+from napari_unet.core.events import exhaust
+from napari_unet.core.instances import label_instances
+from napari_unet.core.large_prediction import predict_large
+from napari_unet.core.lazy_image import open_image
+from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
+from napari_unet.core.prediction import predict
+from napari_unet.core.types import (
+    BlockLabelled,
+    ChunkWritten,
+    Looking,
+    Resumed,
+    TileDone,
+    Warned,
+)
+
+CONFIG = PredictConfig(tile=96, device="cpu", precision="float32")
+BLOCK = 128  # so small that the images here have many
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A network that has learned nothing, but whose foreground is blobs of some pixels."""
+    torch.manual_seed(1)
+    plan = UNetConfig(base=4, depth=2, classes=2, distance=True)
+    segmenter = UNetSegmenter(plan)
+    with torch.no_grad():
+        segmenter.net.classify.weight *= 6
+        segmenter.net.classify.bias[0] += 2.5
+    segmenter.net.eval()
+    card = ModelCard(
+        "unet", to_dict(plan), channels=1, classes=("a", "b"), maps=3,
+        instances=InstanceConfig(min_size=8, min_score=0.0),
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save_model(Model(segmenter, card), path)
+    return path
+
+
+@pytest.fixture
+def image(tmp_path):
+    """300 × 410 px of smooth noise as a zarr on disk."""
+    rng = np.random.default_rng(0)
+    coarse = rng.random((1, 60, 82)).astype(np.float32)
+    fine = np.kron(coarse, np.ones((1, 5, 5), np.float32)) + rng.random((1, 300, 410)) * 0.2
+    path = tmp_path / "image.zarr"
+    zarr.create_array(path, data=fine.astype(np.float32), chunks=(1, 64, 64))
+    return path
+
+
+def run(model, image, output, watch=None, config=CONFIG, **options):
+    return exhaust(start(model, image, output, config, **options), watch)
+
+
+def start(model, image, output, config=CONFIG, **options):
+    return predict_large(model, open_image(image), output, config, block=BLOCK, **options)
+
+
+def read_labels(path):
+    return zarr.open_group(path, mode="r")["0"][:]
+
+
+def raster_order(labels):
+    """Numbered in the order of their first pixels."""
+    values, first = np.unique(labels, return_index=True)
+    number = np.zeros(len(values), int)
+    cells = np.flatnonzero(values > 0)
+    number[cells[np.argsort(first[cells])]] = np.arange(1, len(cells) + 1)
+    return number[np.searchsorted(values, labels)]
+
+
+def test_the_maps_and_cells_are_those_of_the_image_in_memory(model, image, tmp_path):
+    from napari_unet.core.checkpoint import load_model
+
+    events = []
+    found = run(model, image, tmp_path / "out.zarr", events.append, keep_maps=True)
+    array = zarr.open_array(image, mode="r")[:]
+    maps = np.zeros((3, *array.shape[1:]), np.float32)
+    exhaust(predict(load_model(model, "cpu"), array, CONFIG, out=maps))
+    kept = zarr.open_array(tmp_path / "out.zarr.scratch" / "maps", mode="r")[:]
+    np.testing.assert_allclose(kept / 65535, maps, atol=1e-4)
+    whole = label_instances(
+        large_job.dequantize(kept), InstanceConfig(min_size=8, min_score=0.0), 2
+    )
+    labels = read_labels(found.path)
+    assert found.cells == len(whole.scores) > 100
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels, raster_order(whole.labels))
+    table = zarr.open_group(found.path, mode="r")["cells"]
+    old = np.zeros(found.cells + 1, int)
+    old[labels] = whole.labels
+    np.testing.assert_array_equal(table["class"][:], whole.classes[old[1:] - 1])
+    np.testing.assert_array_equal(table["score"][:], whole.scores[old[1:] - 1])
+    assert set(whole.classes) == {1, 2}
+    for kind, total in ((TileDone, 20), (BlockLabelled, 12)):
+        assert [e.done for e in events if isinstance(e, kind)] == list(range(1, total + 1))
+
+
+def test_it_is_an_ome_zarr_with_a_pyramid(model, tmp_path):
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Label, Multiscales, Reader
+
+    rng = np.random.default_rng(0)
+    image = tmp_path / "image.zarr"
+    group = zarr.open_group(image, mode="w")
+    group.create_array("0", data=rng.random((1, 60, 2100)).astype(np.float32))
+    steps = [{"type": "scale", "scale": [1, 0.5, 0.25]}]
+    axes = [{"name": "c", "type": "channel"}] + [
+        {"name": name, "type": "space", "unit": "micrometer"} for name in "yx"
+    ]
+    multiscale = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+    found = run(model, image, tmp_path / "out.zarr")
+    node = next(iter(Reader(parse_url(found.path))()))
+    assert any(isinstance(spec, Label) for spec in node.specs)
+    assert any(isinstance(spec, Multiscales) for spec in node.specs)
+    finest, half, quarter = (np.asarray(level) for level in node.data)
+    np.testing.assert_array_equal(half, finest[::2, ::2])
+    np.testing.assert_array_equal(quarter, finest[::4, ::4])
+    metadata = zarr.open_group(found.path, mode="r").attrs["ome"]["multiscales"][0]
+    assert [axis["unit"] for axis in metadata["axes"]] == ["micrometer"] * 2
+    scales = [level["coordinateTransformations"][0]["scale"] for level in metadata["datasets"]]
+    assert scales == [[0.5, 0.25], [1.0, 0.5], [2.0, 1.0]]
+    assert not (tmp_path / "out.zarr.scratch").exists()
+    again = open_image(found.path)
+    assert again.pixel_size == (0.5, 0.25)
+
+
+@pytest.mark.parametrize("after", [3, 24, 36])
+def test_a_stop_leaves_what_can_be_read_and_gone_on_with(model, image, tmp_path, after):
+    whole = read_labels(run(model, image, tmp_path / "whole.zarr").path)
+    output = tmp_path / "out.zarr"
+    work = start(model, image, output)
+    for _ in range(after):
+        event = next(work)
+    work.close()
+    part = read_labels(output)
+    assert part.shape == whole.shape
+    assert np.array_equal(part[part > 0], whole[part > 0])
+    events = []
+    run(model, image, output, events.append)
+    np.testing.assert_array_equal(read_labels(output), whole)
+    assert isinstance(events[0], Resumed)
+    tiles = [e for e in events if isinstance(e, TileDone)]
+    assert len(tiles) == 20 - events[0].tiles <= 20 - min(after, 20)
+    assert isinstance(event, {3: TileDone, 24: BlockLabelled, 36: ChunkWritten}[after])
+
+
+def test_another_threshold_only_labels(model, image, tmp_path):
+    output = tmp_path / "out.zarr"
+    run(model, image, output, keep_maps=True)
+    other = PredictConfig(
+        tile=96, device="cpu", precision="float32",
+        instances=InstanceConfig(threshold=0.7, min_score=0.0),
+    )  # fmt: skip
+    events = []
+    run(model, image, output, events.append, config=other)
+    assert not any(isinstance(event, TileDone) for event in events)
+    fresh = run(model, image, tmp_path / "fresh.zarr", config=other)
+    np.testing.assert_array_equal(read_labels(output), read_labels(fresh.path))
+
+
+def test_it_does_not_go_on_with_another_model_image_or_tile(model, image, tmp_path):
+    output = tmp_path / "out.zarr"
+    work = start(model, image, output)
+    next(work)
+    work.close()
+    other = tmp_path / "other.safetensors"
+    segmenter = UNetSegmenter(UNetConfig(base=4, depth=2, classes=2, distance=True))
+    save_model(Model(segmenter, ModelCard("unet", to_dict(segmenter.config), 1, ("a", "b"))), other)
+    brighter = zarr.open_array(image, mode="r")[:] * 2
+    for call, said in (
+        ((other, image, output), "another model"),
+        ((model, brighter, output), "another image"),
+        ((model, image, output, None, PredictConfig(tile=128, device="cpu")), "other settings"),
+    ):
+        with pytest.raises(InputError, match=said) as error:
+            run(*call)
+        assert "\n" not in str(error.value)
+    run(model, image, output)
+
+
+def test_what_is_not_ours_is_not_written_over(model, image, tmp_path):
+    before = zarr.open_array(image, mode="r")[:]
+    with pytest.raises(InputError, match="not a prediction of ours"):
+        run(model, image, image)
+    np.testing.assert_array_equal(zarr.open_array(image, mode="r")[:], before)
+    run(model, image, tmp_path / "out.zarr")
+    run(model, image, tmp_path / "out.zarr")  # one of ours is replaced
+
+
+def test_not_a_number_in_one_tile_is_one_sentence(model, image, tmp_path):
+    array = zarr.open_array(image, mode="r+")
+    array[0, 250, 300] = np.nan
+    with pytest.raises(InputError, match="NaN or infinite values near row"):
+        run(model, image, tmp_path / "out.zarr")
+
+
+def test_smaller_tiles_are_tried_when_the_memory_runs_out(model, image, tmp_path, monkeypatch):
+    expected = read_labels(run(model, image, tmp_path / "a.zarr").path)
+    tell = UNetSegmenter.predict_tile
+
+    def greedy(self, image, **options):
+        if image.shape[-1] > 48 + 2 * self.tile_context:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return tell(self, image, **options)
+
+    monkeypatch.setattr(UNetSegmenter, "predict_tile", greedy)
+    events = []
+    found = run(model, image, tmp_path / "b.zarr", events.append)
+    np.testing.assert_array_equal(read_labels(found.path), expected)
+    assert sum(isinstance(event, Warned) for event in events) == 1
+
+
+def test_cells_of_any_size_are_looked_at_first(image, tmp_path):
+    """At the zoom that the image in memory would be seen at."""
+    from napari_unet.core.checkpoint import load_model
+
+    events = []
+    output = tmp_path / "out.zarr"
+    run("nuclei", image, output, events.append, PredictConfig(device="cpu"), keep_maps=True)
+    assert isinstance(events[0], Looking)
+    array = zarr.open_array(image, mode="r")[:]
+    maps = np.zeros((2, 300, 410), np.float32)
+    exhaust(predict(load_model("nuclei", "cpu"), array, PredictConfig(device="cpu"), out=maps))
+    kept = zarr.open_array(tmp_path / "out.zarr.scratch" / "maps", mode="r")[:]
+    np.testing.assert_allclose(kept / 65535, maps, atol=1e-4)
+
+
+SCRIPT = """
+import sys
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.events import exhaust
+from napari_unet.core.large_prediction import predict_large
+from napari_unet.core.lazy_image import open_image
+config = PredictConfig(tile=96, device="cpu", precision="float32")
+print("ready", flush=True)
+model, image, output = sys.argv[1:]
+exhaust(predict_large(model, open_image(image), output, config, block=128))
+"""
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_labels(model, image, tmp_path):
+    whole = read_labels(run(model, image, tmp_path / "whole.zarr").path)
+    output = tmp_path / "out.zarr"
+    chance = random.Random(0)
+    command = [
+        sys.executable,
+        "-c",
+        SCRIPT,
+        str(model),
+        str(image),
+        str(output),
+    ]
+    for _ in range(4):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout.readline() == "ready\n"
+            time.sleep(chance.uniform(0.05, 1.2))
+            child.send_signal(signal.SIGKILL)
+        if output.exists():
+            part = read_labels(output)
+            assert np.array_equal(part[part > 0], whole[part > 0])
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    np.testing.assert_array_equal(read_labels(output), whole)
+    assert not list(output.rglob("*.partial"))
+    assert not (tmp_path / "out.zarr.scratch").exists()
+
+
+def test_a_worker_that_dies_costs_its_tiles_only(model, image, tmp_path):
+    from distributed import LocalCluster
+
+    whole = read_labels(run(model, image, tmp_path / "whole.zarr").path)
+    output = tmp_path / "out.zarr"
+    events = []
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+    ) as cluster:
+        victim = next(iter(cluster.workers.values())).pid
+
+        def watch(event):
+            events.append(event)
+            if isinstance(event, TileDone) and event.done == 4:
+                os.kill(victim, signal.SIGKILL)
+
+        run(model, image, output, watch, scheduler=cluster.scheduler_address)
+    np.testing.assert_array_equal(read_labels(output), whole)
+    for kind, total in ((TileDone, 20), (BlockLabelled, 12), (ChunkWritten, 12)):
+        assert [e.done for e in events if isinstance(e, kind)] == list(range(1, total + 1))
+
+
+def test_no_scheduler_there_is_one_sentence(model, image, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_unet.core.cluster._WAIT", 1)
+    with pytest.raises(InputError, match="No dask scheduler answers at"):
+        run(model, image, tmp_path / "out.zarr", scheduler="tcp://127.0.0.1:9")
