@@ -26,7 +26,7 @@ ORDER = (
     {"errors", "types", "config", "events"},
     {
         "annotation", "augment", "border_weights", "card", "device", "files", "instances",
-        "metrics", "normalize", "samples", "tiling",
+        "matching", "metrics", "normalize", "samples", "tiling",
     },
     {"models"},
     {"dataset"},
