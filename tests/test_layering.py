@@ -26,11 +26,11 @@ ORDER = (
     {"errors", "types", "config", "events"},
     {
         "annotation", "augment", "border_weights", "card", "device", "files", "instances",
-        "matching", "metrics", "normalize", "samples", "tiling",
+        "matching", "metrics", "normalize", "samples", "tiling", "comparison", "tuning",
     },
     {"models"},
     {"dataset"},
-    {"checkpoint", "prediction", "starting", "training", "validation"},
+    {"checkpoint", "evaluation", "prediction", "starting", "training", "validation"},
 )  # fmt: skip
 
 
