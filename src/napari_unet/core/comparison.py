@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.annotation import supervision
 from napari_unet.core.errors import InputError
 from napari_unet.core.label_boxes import find_boxes
 from napari_unet.core.matching import Labels, find_overlaps
-from napari_unet.core.metrics import ImageScores, score_overlaps
-from napari_unet.core.types import Region
+from napari_unet.core.metrics import ImageScores, score_classes, score_overlaps
+from napari_unet.core.types import Region, Sample
 
 
 class Verdict(StrEnum):
@@ -52,12 +54,18 @@ class MatchMap:
         The matches, in the order of the true cells.
     scores : ImageScores
         Of the same two label images.
+    known : float
+        Fraction of the pixels that count, 0 to 1.
+    by_class : dict of class to ImageScores
+        Of the cells of each class alone; empty where there is one class only, or none is said.
     """
 
     labels: dict[Verdict, NDArray[np.int32]]
     places: dict[Verdict, tuple[Region, ...]]
     pairs: tuple[Pair, ...]
     scores: ImageScores
+    known: float = 1.0
+    by_class: dict[int, ImageScores] = field(default_factory=dict)
 
 
 def explain(
@@ -113,7 +121,38 @@ def explain(
         {verdict: tuple(box for _, box in find_boxes(one)) for verdict, one in labels.items()},
         tuple(Pair(*pair) for pair in pairs),
         score_overlaps(overlaps),
+        float(overlaps.known.mean()),
     )
+
+
+def explain_sample(
+    sample: Sample, prediction: Labels, classes: Mapping[int, int] | None = None
+) -> MatchMap:
+    """Say of each cell what it is, by what is known of an image.
+
+    Parameters
+    ----------
+    sample : Sample
+        Its image is not looked at.
+    prediction : (H, W) integer array
+    classes : mapping of label to class, optional
+        Of the predicted cells. With it and classes in the sample each class is scored too.
+
+    Raises
+    ------
+    InputError
+        As `explain`, and where nothing is known of the image.
+    """
+    known = supervision(sample.labels, sample.complete)
+    if not known.any():
+        raise InputError(f"Nothing is painted on {sample.name} that could be judged by.")
+    truth = np.maximum(sample.labels, 0)
+    found = explain(truth, prediction, known)
+    kinds = {*sample.classes.values(), *(classes or {}).values()}
+    if not sample.classes or not classes or kinds == {1}:
+        return found
+    by_class = score_classes(truth, prediction, sample.classes, classes, known)
+    return replace(found, by_class=by_class)
 
 
 def _keep(
