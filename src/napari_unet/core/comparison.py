@@ -146,12 +146,11 @@ def explain_sample(
     known = supervision(sample.labels, sample.complete)
     if not known.any():
         raise InputError(f"Nothing is painted on {sample.name} that could be judged by.")
-    truth = np.maximum(sample.labels, 0)
-    found = explain(truth, prediction, known)
+    found = explain(sample.labels, prediction, known)
     kinds = {*sample.classes.values(), *(classes or {}).values()}
     if not sample.classes or not classes or kinds == {1}:
         return found
-    by_class = score_classes(truth, prediction, sample.classes, classes, known)
+    by_class = score_classes(sample.labels, prediction, sample.classes, classes, known)
     return replace(found, by_class=by_class)
 
 
