@@ -100,7 +100,7 @@ def _judge_models(given: argparse.Namespace) -> dict[str, Any]:
     for path in given.models:
         model = load_model(path, config.device)
         if given.tune:
-            row, instances = _tune(path, model, pairs, config, save=given.save)
+            row, instances = _tune(given, path, model, pairs, config)
             tuned.append(row)
             used = dataclasses.replace(config, instances=instances)
         else:
@@ -128,17 +128,21 @@ def _model_row(name: str, scored: Sequence[Scored]) -> dict[str, Any]:
 
 
 def _tune(
-    path: str, model: Any, pairs: Sequence[tuple[Path, Path]], config: PredictConfig, *, save: bool
+    given: argparse.Namespace,
+    path: str,
+    model: Any,
+    pairs: Sequence[tuple[Path, Path]],
+    config: PredictConfig,
 ) -> tuple[dict[str, Any], Any]:
-    """A row of what was found, and how cells are made from now on; the file only with `save`."""
+    """A row of what was found, and how cells are made from now on; the file only with --save."""
     from napari_unet.core.card import write_card
     from napari_unet.core.evaluation import tune_model
     from napari_unet.core.events import exhaust
 
-    tuned = exhaust(tune_model(model, _samples(pairs), config))
+    tuned = exhaust(tune_model(model, _samples(pairs), config, given.min_size))
     _say(f"{path} · {tuned}")
     changed = tuned.after != model.card.instances
-    if save and changed:
+    if given.save and changed:
         write_card(path, dataclasses.replace(model.card, instances=tuned.after))
         _say(f"{path} · stored in the model")
     elif changed:
@@ -150,7 +154,7 @@ def _tune(
         "mean_ap_before": tuned.scores_before["mean_ap"],
         "mean_ap_best": tuned.scores_best["mean_ap"],
         "may_be_chance": tuned.margin,
-        "saved": save and changed,
+        "saved": given.save and changed,
     }
     return row, tuned.after
 

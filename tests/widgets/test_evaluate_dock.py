@@ -83,7 +83,8 @@ def choose(combo, name):
 
 
 def plain(label):
-    return re.sub("<[^>]*>", "", label.text()).replace("\N{NO-BREAK SPACE}", " ")
+    words = re.sub("<[^>]*>", "", label.text()).replace("\N{NO-BREAK SPACE}", " ")
+    return words.replace("■ ", "")
 
 
 def test_annotation_against_prediction_by_default(qtbot, dock):
@@ -345,7 +346,7 @@ def test_what_tuning_finds_is_stored_only_when_asked(qtbot, dock, model, folder)
     assert call.arguments[0] == path
     with qtbot.waitSignal(dock._tuner.tuned):
         answer(dock, truth, maps=maps)
-    assert dock.bar.sentence.startswith("Threshold 0.6 with least score 0.25 instead of threshold")
+    assert dock.bar.sentence.startswith("Threshold 0.5 → 0.6: mean AP")
     assert "→ 1.000 on 16 cells" in dock.bar.sentence
     assert path.read_bytes() == before
     with qtbot.waitSignal(dock._tuner.stored):
@@ -373,7 +374,7 @@ def test_nothing_better_leaves_nothing_to_store(qtbot, dock):
     click(qtbot, dock.tune)
     with qtbot.waitSignal(dock._tuner.tuned):
         answer(dock, np.array(dock.session.labels.data))
-    assert "is the best on 2 cells" in dock.bar.sentence
+    assert "are the best on 2 cells" in dock.bar.sentence
     assert not dock.store.isEnabled()
 
 

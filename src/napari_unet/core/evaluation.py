@@ -92,9 +92,14 @@ def score_model(
 
 
 def tune_model(
-    model: Model, samples: Iterable[Sample], config: PredictConfig | None = None
+    model: Model,
+    samples: Iterable[Sample],
+    config: PredictConfig | None = None,
+    min_size: int = 0,
 ) -> Generator[Tried, None, Tuned]:
     """Find threshold and least score for a model, see `tuning.tune`; the model stays as it is.
+
+    Parameters are those of `score_model`.
 
     Raises
     ------
@@ -104,10 +109,12 @@ def tune_model(
     """
     config = config or PredictConfig()
     start = config.instances or model.card.instances
-    return (yield from tune(_see(model, samples, config), start))
+    return (yield from tune(_see(model, samples, config, min_size), start))
 
 
-def _see(model: Model, samples: Iterable[Sample], config: PredictConfig) -> Iterator[Seen]:
+def _see(
+    model: Model, samples: Iterable[Sample], config: PredictConfig, min_size: int
+) -> Iterator[Seen]:
     classes = len(model.card.classes)
     for sample in samples:
         known = supervision(sample.labels, sample.complete)
@@ -118,4 +125,4 @@ def _see(model: Model, samples: Iterable[Sample], config: PredictConfig) -> Iter
             raise InputError(f"A {model.card.architecture} has no threshold to tune.")
         out = np.zeros((maps, *sample.image.shape[1:]), np.float32)
         exhaust(predict(model, sample.image, config, out=out, name=sample.name))
-        yield Seen(out, classes, np.maximum(sample.labels, 0), known)
+        yield Seen(out, classes, np.maximum(sample.labels, 0), known, min_size)

@@ -15,7 +15,7 @@ from napari_unet.core.config import InstanceConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import label_instances
 from napari_unet.core.matching import Labels
-from napari_unet.core.metrics import ImageScores, average, score_image
+from napari_unet.core.metrics import ImageScores, average, drop_small, score_image
 
 CHOICES: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("threshold", (0.3, 0.4, 0.5, 0.6, 0.7)),
@@ -23,6 +23,7 @@ CHOICES: tuple[tuple[str, tuple[Any, ...]], ...] = (
 )
 """The fields of an `InstanceConfig` that are tuned, and what is tried."""
 
+_TITLES = {"threshold": "threshold", "min_score": "least score"}
 _DOUBT = 0.3  # about the standard error of an AP near 0.6, of two states judged by the same cells
 
 
@@ -47,12 +48,15 @@ class Seen:
         > 0 a true cell.
     known : (H, W) bool array
         False where nothing is known of the truth.
+    min_size : int
+        Instances of fewer pixels are left out on both sides.
     """
 
     maps: NDArray[np.float32]
     classes: int
     truth: Labels
     known: NDArray[np.bool_]
+    min_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,16 +102,14 @@ class Tuned:
         before, best = self.scores_before["mean_ap"], self.scores_best["mean_ap"]
         on = f"on {cells} cells{f' of {images} images' if images > 1 else ''}"
         if self.best == self.before:
-            return f"{_words(self.before)} is the best {on}: mean AP {before:.3f}."
+            return f"{_words(self.before)} are the best {on}: mean AP {before:.3f}."
+        change = _changes(self.before, self.best)
         if self.after == self.before:
             return (
-                f"{_words(self.before)} stays: {_words(self.best)} is ahead by {self.gain:.3f} "
-                f"mean AP {on}, and {self.margin:.3f} may be chance."
+                f"{_words(self.before)} stay: {change} is ahead by {self.gain:.3f} mean AP {on}, "
+                f"and {self.margin:.3f} may be chance."
             )
-        return (
-            f"{_words(self.best)} instead of {_words(self.before)}: "
-            f"mean AP {before:.3f} → {best:.3f} {on}."
-        )
+        return f"{change}: mean AP {before:.3f} → {best:.3f} {on}."
 
 
 def tune(seen: Iterable[Seen], config: InstanceConfig) -> Generator[Tried, None, Tuned]:
@@ -159,16 +161,26 @@ def _score_ways(seen: Seen, ways: list[InstanceConfig]) -> list[ImageScores]:
     """Score each way; ways that differ in the least score alone are labelled together."""
     labelled: dict[InstanceConfig, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
     scores = []
+    truth = drop_small(seen.truth, seen.min_size)
     for way in ways:
         everything = dataclasses.replace(way, min_score=0.0)
         if everything not in labelled:
-            found = label_instances(seen.maps, everything, seen.classes)
-            labelled[everything] = found.labels, found.scores
+            all_of_them = label_instances(seen.maps, everything, seen.classes)
+            labelled[everything] = all_of_them.labels, all_of_them.scores
         labels, sureness = labelled[everything]
         kept = np.append(False, sureness >= way.min_score)
-        scores.append(score_image(seen.truth, np.where(kept[labels], labels, 0), seen.known))
+        found = drop_small(np.where(kept[labels], labels, 0), seen.min_size)
+        scores.append(score_image(truth, found, seen.known))
     return scores
 
 
 def _words(config: InstanceConfig) -> str:
-    return f"threshold {config.threshold:g} with least score {config.min_score:g}"
+    return f"threshold {config.threshold:g} and least score {config.min_score:g}"
+
+
+def _changes(before: InstanceConfig, after: InstanceConfig) -> str:
+    return ", ".join(
+        f"{_TITLES[name]} {getattr(before, name):g} → {getattr(after, name):g}"
+        for name, _ in CHOICES
+        if getattr(before, name) != getattr(after, name)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
@@ -29,8 +30,9 @@ class VerdictLine(QLabel):
 
     clicked = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, theme: str = "dark", parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._found: MatchMap | None = None
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setTextInteractionFlags(
@@ -41,9 +43,17 @@ class VerdictLine(QLabel):
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setToolTip(_MEANING)
         self.linkActivated.connect(lambda link: self.clicked.emit(Verdict(link)))
+        self.set_theme(theme)
+
+    def set_theme(self, theme: str) -> None:
+        """Take the colour of text of napari's theme of this name."""
+        self._text_color = get_theme(theme).text.as_hex(format="long")
+        if self._found is not None:
+            self.show_counts(self._found)
 
     def show_counts(self, found: MatchMap) -> None:
         """Say how many there are of each kind."""
+        self._found = found
         of = {verdict: len(places) for verdict, places in found.places.items()}
         right, missed = of[Verdict.TRUE_POSITIVE], of[Verdict.FALSE_NEGATIVE]
         cells = "cell" if right + missed == 1 else "cells"
@@ -54,11 +64,11 @@ class VerdictLine(QLabel):
             (Verdict.MERGED, f"{of[Verdict.MERGED]} merged"),
             (Verdict.SPLIT, f"{of[Verdict.SPLIT]} split"),
         )
-        self.setText(" · ".join(_link(verdict, text, of[verdict]) for verdict, text in parts))
+        self.setText(" · ".join(self._link(verdict, text, of[verdict]) for verdict, text in parts))
 
-
-def _link(verdict: Verdict, text: str, count: int) -> str:
-    text = text.replace(" ", _NO_BREAK)
-    if not count:
-        return text
-    return f'<a href="{verdict}" style="color: {VERDICT_COLORS[verdict]}">{text}</a>'
+    def _link(self, verdict: Verdict, text: str, count: int) -> str:
+        text = text.replace(" ", _NO_BREAK)
+        if not count:
+            return text
+        dot = f'<span style="color: {VERDICT_COLORS[verdict]}">■</span>{_NO_BREAK}'
+        return f'{dot}<a href="{verdict}" style="color: {self._text_color}">{text}</a>'

@@ -59,7 +59,7 @@ class EvaluateDock(Dock):
         self._tuner = Tuner(self.session, self)
         self._build_settings()
         self.bar = TaskBar("Evaluate")
-        self.counts = VerdictLine()
+        self.counts = VerdictLine(self.session.viewer.theme)
         self.errors = _button(
             "Show the cells as layers",
             "found green, false red, missed blue; merged and split outlined. "
@@ -288,7 +288,8 @@ class EvaluateDock(Dock):
             self._clear()
 
     def _on_theme(self, event: Any = None) -> None:
-        self.plot.set_theme(self.session.viewer.theme)
+        for widget in (self.plot, self.counts):
+            widget.set_theme(self.session.viewer.theme)
 
     def _show_mode(self) -> None:
         models = self.of_models.isChecked()
