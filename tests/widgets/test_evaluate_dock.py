@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 
 from fake_compute import FakeCompute
 from napari_unet.core.card import ModelCard, read_card
@@ -160,6 +160,10 @@ def test_a_click_on_a_count_walks_through_the_cells(qtbot, dock, model):
     assert camera.center[-2:] == pytest.approx((14.5, 27.5))
     assert camera.zoom == zoom
     assert 'href="split"' not in dock.counts.text()
+    place = QPoint(40, dock.counts.fontMetrics().lineSpacing() // 2)
+    qtbot.mouseClick(dock.counts, Qt.MouseButton.LeftButton, pos=place)
+    assert dock.bar.sentence == "Cell found, 1 of 1"
+    assert camera.center[-2:] == pytest.approx((14.5, 14.5))
 
 
 def test_a_walk_comes_round_and_goes_to_its_plane(qtbot, model, folder):
