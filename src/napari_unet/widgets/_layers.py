@@ -17,7 +17,6 @@ from napari.utils.colormaps import (
     AVAILABLE_COLORMAPS,
     Colormap,
     CyclicLabelColormap,
-    DirectLabelColormap,
     label_colormap,
 )
 from numpy.typing import NDArray
@@ -199,8 +198,8 @@ def show_verdict(
     index : optional
         The plane of a stack; the one in view by default.
     """
-    color = VERDICT_COLORS[verdict]
-    colors = DirectLabelColormap(color_dict={None: color, 0: "transparent"})
+    # one colour that comes round with each number: napari maps it faster than a direct colormap
+    colors = CyclicLabelColormap(colors=["transparent", VERDICT_COLORS[verdict]], name=verdict)
     return _show_labels(
         viewer, image, verdict, labels, None, index, colormap=colors, opacity=0.6, top=True
     )
