@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import json
 import os
 import signal
@@ -13,6 +15,9 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+
+from napari_unet.core.card import read_card, write_card
+from napari_unet.core.config import InstanceConfig
 
 
 def call(*arguments, expect=0):
@@ -97,9 +102,11 @@ def test_train_predict_evaluate(folder, model):
     scores = json.loads(
         call("evaluate", "--truth", folder / "labels", "--prediction", out, "--json").stdout
     )
-    keys = {"ap50", "ap75", "f1_50", "mean_ap", "pq", "iou"}
-    expected = keys | {f"pooled_{key}" for key in keys} | {"images", "n_true", "n_pred"}
+    keys = {"ap50", "ap75", "f1_50", "mean_ap", "pq", "seg", "iou"}
+    counts = {"n_true", "n_pred", "true_positives", "false_positives", "false_negatives"}
+    expected = keys | {f"pooled_{key}" for key in keys} | counts | {"images", "merged", "split"}
     assert set(scores) == expected
+    assert scores["true_positives"] + scores["false_negatives"] == 80
     assert scores["n_true"] == 80
     assert scores["ap50"] > 0.8
 
@@ -151,6 +158,75 @@ def test_truth_against_itself_is_perfect(folder):
     assert scores["ap50"] == scores["mean_ap"] == scores["pooled_pq"] == scores["iou"] == 1
 
 
+def test_curve_and_each_image_as_text_and_as_files(folder, tmp_path):
+    damaged = tmp_path / "predicted"
+    damaged.mkdir()
+    for i in range(4):
+        labels = tifffile.imread(folder / "labels" / f"cell{i}.tif")
+        labels[labels <= i] = 0  # i of 20 are missed
+        tifffile.imwrite(damaged / f"cell{i}.tif", labels)
+    judged = ("evaluate", "--truth", folder / "labels", "--prediction", damaged)
+    said = json.loads(call(*judged, "--curve", "--per-image", "--json").stdout)
+    assert [row["image"] for row in said["per_image"]] == [f"cell{i}.tif" for i in range(4)]
+    assert [row["false_negatives"] for row in said["per_image"]] == [0, 1, 2, 3]
+    assert [row["image"] for row in said["curve"][4:]] == ["mean", "pooled"]
+    assert said["curve"][3]["0.50"] == said["curve"][3]["0.95"] == 17 / 20
+    assert said["curve"][4]["0.75"] == pytest.approx(said["ap75"])
+    assert said["curve"][5]["0.75"] == pytest.approx(said["pooled_ap75"]) == 74 / 80
+
+    text = call(*judged, "--curve", "--per-image", "-o", tmp_path / "report.json").stdout
+    assert "cell3.tif  0.850" in text
+    assert "0.95" in text
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report == said
+    call(*judged, "--curve", "-o", tmp_path / "report.csv")
+    with (tmp_path / "report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["0.50"]) for row in rows] == [1.0, 0.95, 0.9, 0.85]
+    assert [int(row["true_positives"]) for row in rows] == [20, 19, 18, 17]
+    assert {path.name for path in tmp_path.iterdir()} == {"predicted", "report.csv", "report.json"}
+
+
+def test_models_side_by_side(folder, model, tmp_path):
+    judged = ("--images", folder / "images", "--truth", folder / "labels")
+    done = call("evaluate", "--models", model, "nuclei", *judged, "--json")
+    one, other = json.loads(done.stdout)["models"]
+    assert (one["model"], other["model"]) == (str(model), "nuclei")
+    for row in (one, other):
+        assert {"ap50", "ap75", "f1_50", "pq", "seg"} <= set(row)
+        assert row["images"] == 4
+        assert row["seconds"] > 0
+    assert one["ap50"] > 0.8
+    assert done.stderr.count("· AP50 ") == 8
+    out = tmp_path / "predicted"
+    call("predict", model, folder / "images", "-o", out)
+    said = call("evaluate", "--truth", folder / "labels", "--prediction", out, "--json").stdout
+    assert one["pq"] == pytest.approx(json.loads(said)["pq"])
+    text = call("evaluate", "--models", model, *judged).stdout
+    assert text.splitlines()[0] == "models:"
+    assert text.splitlines()[1].split()[:3] == ["model", "ap50", "ap75"]
+
+
+def test_tuned_values_are_stored_only_when_asked(folder, model, tmp_path):
+    detuned = tmp_path / "detuned.safetensors"
+    card = dataclasses.replace(read_card(model), instances=InstanceConfig(min_score=1.0))
+    detuned.write_bytes(model.read_bytes())
+    write_card(detuned, card)
+    before = detuned.read_bytes()
+    judged = ("--images", folder / "images", "--truth", folder / "labels", "--tune")
+    done = call("evaluate", "--models", detuned, *judged, "--json")
+    (found,) = json.loads(done.stdout)["tuned"]
+    assert found["min_score"] < 1
+    assert not found["saved"]
+    assert found["mean_ap_best"] > found["mean_ap_before"] + found["may_be_chance"]
+    assert "not stored: --save stores it" in done.stderr
+    assert detuned.read_bytes() == before
+    done = call("evaluate", "--models", detuned, *judged, "--save", "--json")
+    stored = read_card(detuned).instances
+    assert (stored.threshold, stored.min_score) == (found["threshold"], found["min_score"])
+    assert json.loads(done.stdout)["models"][0]["mean_ap"] == pytest.approx(found["mean_ap_best"])
+
+
 @pytest.mark.parametrize("preset", ["paper-2015", "falk-2019"])
 def test_weights(folder, tmp_path, preset):
     call("weights", folder / "labels" / "cell*.tif", "-o", tmp_path, "--preset", preset)
@@ -199,6 +275,17 @@ def test_bad_input_is_one_sentence_and_exit_code_2(folder, model, tmp_path):
     assert "--minutes: -1 is not in 0.01" in said(*start, "--minutes", -1)
     assert "is a folder" in said(*start[:-1], labels, "--steps", 1)
     assert "cannot be made" in said("weights", labels, "-o", images / "cell0.png" / "x")
+
+    judge = ("evaluate", "--truth", labels)
+    assert "--models need --images" in said(*judge, "--models", model)
+    assert "one of the arguments --prediction --models is required" in said(*judge)
+    assert "--save stores what --tune finds" in said(*judge, "--prediction", labels, "--save")
+    assert "--tune needs --models" in said(*judge, "--prediction", labels, "--tune")
+    report = (*judge, "--prediction", labels, "-o")
+    assert "the ending .csv or .json" in said(*report, tmp_path / "report.xls")
+    assert "cannot be written" in said(*report, images / "cell0.png" / "report.csv")
+    models = (*judge, "--images", images, "--models", model)
+    assert "no model file neurons" in said(*models, "neurons")
 
     rgb = tmp_path / "rgb.png"
     imageio.imwrite(rgb, np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))

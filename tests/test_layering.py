@@ -25,13 +25,13 @@ TORCH = {"torch", "torchvision", "triton"}
 ORDER = (
     {"errors", "types", "config", "events"},
     {
-        "annotation", "augment", "block_labels", "border_weights", "card", "cluster", "device",
-        "files", "instances", "large_job", "lazy_image", "metrics", "ngff", "normalize", "samples",
-        "tiling",
+        "annotation", "augment", "block_labels", "border_weights", "card", "cluster",
+        "comparison", "device", "files", "instances", "large_job", "lazy_image", "linking",
+        "matching", "metrics", "ngff", "normalize", "samples", "tiling", "tuning",
     },
     {"models"},
     {"dataset"},
-    {"checkpoint", "prediction", "starting", "training", "validation"},
+    {"checkpoint", "evaluation", "prediction", "starting", "training", "validation"},
     {"large_stages"},
     {"large_prediction"},
 )  # fmt: skip

@@ -22,6 +22,7 @@ from napari_unet.core.config import (
 )
 from napari_unet.core.errors import InputError
 from napari_unet.core.start_models import START_MODELS
+from napari_unet.evaluate_command import add_evaluate_flags, run_evaluate
 from napari_unet.flags import add_flags, read_flags
 
 
@@ -195,23 +196,6 @@ def _plane(text: str) -> tuple[str, int]:
     return axis.upper(), int(index)
 
 
-def run_evaluate(given: argparse.Namespace) -> dict[str, Any]:
-    """Score predicted labels against true ones of the same stem."""
-    import numpy as np
-
-    from napari_unet.core.annotation import supervision
-    from napari_unet.core.files import expand, pair_by_stem, read_labels
-    from napari_unet.core.metrics import drop_small, evaluate
-
-    pairs = pair_by_stem(expand(given.truth, "truth"), expand(given.prediction, "predictions"))
-    truth = [read_labels(path) for path, _ in pairs]
-    predicted = [read_labels(path) for _, path in pairs]
-    known = [supervision(labels) for labels in truth]
-    truth = [drop_small(np.maximum(labels, 0), given.min_size) for labels in truth]
-    predicted = [drop_small(labels, given.min_size) for labels in predicted]
-    return evaluate(truth, predicted, known)
-
-
 def run_info(given: argparse.Namespace) -> dict[str, Any]:
     """The device and why, and the versions; or the card of a model."""
     from napari_unet.core.card import read_card
@@ -354,12 +338,21 @@ def _say(line: str) -> None:
 
 
 def _as_lines(result: dict[str, Any], indent: str = "") -> str:
+    from napari_unet.core.score_report import as_table
+
     lines = []
     for key, value in result.items():
         if isinstance(value, dict):
             lines += [f"{indent}{key}:", _as_lines(value, indent + "  ")]
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            lines += [f"{indent}{key}: {len(value)} files"]
+            lines += (
+                [f"{indent}{key}: {len(value)} files"]
+                if key == "written"
+                else [
+                    f"{indent}{key}:",
+                    as_table(value),
+                ]
+            )
         else:
             lines.append(f"{indent}{key}: {f'{value:.4f}' if isinstance(value, float) else value}")
     return "\n".join(line for line in lines if line)
@@ -452,11 +445,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add_flags(predict, InstanceConfig)
 
     evaluate = add("evaluate", run_evaluate)
-    evaluate.add_argument("--truth", nargs="+", required=True, metavar="PATH")
-    evaluate.add_argument("--prediction", nargs="+", required=True, metavar="PATH")
-    evaluate.add_argument(
-        "--min-size", type=int, default=0, metavar="N", help="leave out debris on both sides, in px"
-    )
+    add_evaluate_flags(evaluate)
 
     info = add("info", run_info)
     info.add_argument("model", nargs="?", type=Path, metavar="MODEL")

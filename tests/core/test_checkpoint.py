@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_unet.core.card import ModelCard, read_card
+from napari_unet.core.card import ModelCard, read_card, write_card
 from napari_unet.core.checkpoint import Model, load_model, save_model
 from napari_unet.core.config import InstanceConfig, NormalizeConfig, to_dict
 from napari_unet.core.errors import InputError
@@ -88,3 +89,33 @@ def test_a_failed_save_leaves_the_old_file(model, tmp_path):
         save_model(broken, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["nucleus", "a much longer name than that of before", "n"])
+def test_another_card_leaves_the_weights_as_they_are(model, tmp_path, name):
+    path = tmp_path / "hela.safetensors"
+    save_model(model, path)
+    weights = path.read_bytes()[-1000:]
+    card = dataclasses.replace(
+        model.card, classes=(name, "mitosis"), instances=InstanceConfig(threshold=0.61)
+    )
+    write_card(path, card)
+    assert read_card(path) == card
+    assert path.read_bytes()[-1000:] == weights
+    back = load_model(path, "cpu")
+    for key, tensor in model.segmenter.net.state_dict().items():
+        assert torch.equal(tensor, back.segmenter.net.state_dict()[key])
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_card_is_written_into_models_of_the_person_alone(model, tmp_path):
+    with pytest.raises(InputError, match="start model “nuclei” comes with the package"):
+        write_card("nuclei", model.card)
+    with pytest.raises(InputError, match="no model file"):
+        write_card(tmp_path / "nothing.safetensors", model.card)
+    other = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(1)}, other)
+    before = other.read_bytes()
+    with pytest.raises(InputError, match="not of a napari-unet model"):
+        write_card(other, model.card)
+    assert other.read_bytes() == before

@@ -16,10 +16,11 @@ from napari_unet.core.metrics import (
     adapted_rand_error,
     drop_small,
     evaluate,
+    score_classes,
     score_image,
 )
 
-KEYS = ["ap50", "ap75", "f1_50", "mean_ap", "pq", "iou"]
+KEYS = ["ap50", "ap75", "f1_50", "mean_ap", "pq", "seg", "iou"]
 
 images = st.tuples(st.integers(1, 6), st.integers(1, 6)).flatmap(
     lambda shape: st.tuples(
@@ -137,6 +138,76 @@ def test_hand_computed_counts():
     assert scores.dice == 28 / 42
 
 
+def test_counts_and_curve():
+    truth = row((1, 10), (0, 2), (2, 6), (0, 10), (3, 4))
+    prediction = row((5, 8), (0, 4), (7, 10), (0, 2), (3, 4), (0, 4))
+    counts = score_image(truth, prediction).counts()
+    assert counts == {
+        "n_true": 3,
+        "n_pred": 3,
+        "true_positives": 2,
+        "false_positives": 1,
+        "false_negatives": 1,
+        "merged": 0,
+        "split": 0,
+    }
+    curve = score_image(truth, prediction).curve()
+    assert list(curve) == [f"{t / 100:.2f}" for t in range(50, 100, 5)]
+    assert list(curve.values()) == [2 / 4] * 3 + [1 / 5] * 4 + [0] * 3
+
+
+def test_merged_holds_more_than_half_of_each():
+    truth = row((1, 4), (0, 2), (2, 4), (3, 4))
+    assert score_image(truth, row((9, 9), (0, 5))).n_merged == 1  # all of 1, 3 of 4 of 2
+    assert score_image(truth, row((9, 8), (0, 6))).n_merged == 0  # half of 2 is not more
+    assert score_image(truth, row((9, 14))).n_merged == 1  # three cells, one prediction
+    assert score_image(truth, row((9, 6), (8, 8))).n_merged == 1
+    assert score_image(truth, row((9, 14)), truth == 1).n_merged == 0  # it is unsaid area
+
+
+def test_split_covers_more_than_half_by_cells_that_lie_in_it():
+    truth = row((1, 10), (0, 4))
+    assert score_image(truth, row((1, 5), (2, 5), (0, 4))).n_split == 1
+    assert score_image(truth, row((1, 4), (2, 2), (0, 8))).n_split == 1
+    assert score_image(truth, row((1, 3), (2, 2), (0, 9))).n_split == 0  # half is not more
+    assert score_image(truth, row((1, 7), (2, 7))).n_split == 0  # 3 of 7 pixels lie in the cell
+    assert score_image(truth, row((1, 10), (0, 4))).n_split == 0
+
+
+@given(images)
+@settings(max_examples=60, deadline=None)
+def test_merged_and_split_are_as_many_under_other_ids_and_flips(case):
+    truth, prediction, supervision = case
+    counts = score_image(truth, prediction, supervision).counts()
+    turned = score_image(truth[::-1], np.where(prediction > 0, 50 - prediction, 0)[::-1])
+    if supervision.all():
+        assert turned.counts() == counts
+    assert counts["merged"] <= counts["n_true"] // 2
+    assert counts["split"] <= counts["n_pred"] // 2
+
+
+def test_classes_are_scored_apart():
+    truth = row((1, 4), (0, 2), (2, 4), (0, 2), (3, 4))
+    prediction = row((7, 4), (0, 2), (8, 4), (0, 6))
+    scores = score_classes(truth, prediction, {1: 1, 2: 2, 3: 2}, {8: 1})
+    assert list(scores) == [1, 2]
+    assert scores[1].ap[0] == 1 / 2  # 7 is right, 8 should be of class 2
+    assert scores[1].iou == 4 / 8
+    assert (scores[2].n_true, scores[2].n_pred, scores[2].ap[0]) == (2, 0, 0)
+
+
+@given(images)
+@settings(max_examples=40, deadline=None)
+def test_a_single_class_is_all_cells(case):
+    truth, prediction, supervision = case
+    by_class = score_classes(truth, prediction, {}, {}, supervision)
+    whole = score_image(truth, prediction, supervision)
+    assert set(by_class) <= {1}
+    for scores in by_class.values():
+        assert scores.counts() == whole.counts()
+        assert scores.summary() == whole.summary()
+
+
 def test_two_halves_are_one_match_at_exactly_a_half():
     truth, halves = row((1, 4)), row((1, 2), (2, 2))
     assert score_image(truth, halves).true_positives[0] == 1
@@ -164,7 +235,8 @@ def test_means_and_pools_differ():
 
 
 def test_keys():
-    counts = ["images", "n_true", "n_pred"]
+    counts = ["images", "n_true", "n_pred", "true_positives", "false_positives"]
+    counts += ["false_negatives", "merged", "split"]
     pooled = [f"pooled_{key}" for key in KEYS]
     assert list(evaluate(row((1, 2)), row((1, 2)))) == KEYS + pooled + counts
 
@@ -172,7 +244,9 @@ def test_keys():
 def test_an_image_without_cells():
     nothing, something = row((0, 4)), row((1, 2), (0, 2))
     assert all(evaluate(nothing, nothing)[key] == 1 for key in KEYS)
-    assert all(evaluate(nothing, something)[key] == 0 for key in KEYS)
+    false = evaluate(nothing, something)
+    assert all(false[key] == 0 for key in KEYS if key != "seg")
+    assert false["seg"] == 1  # it asks the true cells alone
     assert all(evaluate(something, nothing)[key] == 0 for key in KEYS)
 
 

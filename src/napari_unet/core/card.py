@@ -1,9 +1,10 @@
-"""What a model file says about itself. Reads no weights and needs no torch."""
+"""What a model file says about itself. Looks into no weights and needs no torch."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 
 from napari_unet.core.config import InstanceConfig, NormalizeConfig, from_dict, to_dict
 from napari_unet.core.errors import InputError
-from napari_unet.core.start_models import find_model_file
+from napari_unet.core.files import write_atomically
+from napari_unet.core.start_models import find_model_file, start_model_files
 
 FORMAT = "napari-unet"
 VERSION = 1
@@ -78,6 +80,41 @@ def read_card(path: Path | str) -> ModelCard:
         If the file is missing, not a model of ours, damaged, or from a newer version.
     """
     path = find_model_file(path)
+    header, _ = _read_header(path)
+    return _parse(header.get("__metadata__"), path)
+
+
+def write_card(path: Path | str, card: ModelCard) -> None:
+    """Give a model file another card; its weights stay as they are, byte for byte.
+
+    Raises
+    ------
+    InputError
+        If the file is not a model of ours, comes with the package, or cannot be written.
+    """
+    path = find_model_file(path)
+    if path in start_model_files():
+        raise InputError(
+            f"The start model “{path.stem}” comes with the package and stays as it is: copy its "
+            "file or train on from it."
+        )
+    read_card(path)
+    header, length = _read_header(path)
+    header["__metadata__"] = card.to_header()
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # the weights begin at a multiple of 8
+
+    def write(target: Path) -> None:
+        with path.open("rb") as old, target.open("wb") as new:
+            new.write(struct.pack("<Q", len(text)) + text)
+            old.seek(8 + length)
+            shutil.copyfileobj(old, new)
+
+    write_atomically(path, write)
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file and its length in bytes."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -92,7 +129,7 @@ def read_card(path: Path | str) -> ModelCard:
         raise InputError(
             f"{path} is not a model of napari-unet: choose a file that `napari-unet train` wrote."
         ) from error
-    return _parse(header.get("__metadata__") if isinstance(header, dict) else None, path)
+    return header if isinstance(header, dict) else {}, length
 
 
 def card_from_dict(values: dict[str, Any]) -> ModelCard:

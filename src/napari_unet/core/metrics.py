@@ -6,18 +6,16 @@ background. What nobody said anything about is left out, see `ImageScores`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from skimage.metrics import adapted_rand_error as skimage_rand_error
 
 from napari_unet.core.errors import InputError
-
-Labels: TypeAlias = NDArray[np.integer[Any]]
+from napari_unet.core.matching import Labels, Overlaps, check_pair, find_overlaps, number_cells
 
 THRESHOLDS: NDArray[np.float64] = np.arange(10, 20) / 20
 """IoU 0.5, 0.55 … 0.95, each the double nearest to it, so that IoU 11/20 counts at 0.55."""
@@ -47,6 +45,11 @@ class ImageScores:
         half of the cell, for SEG.
     intersection, union : int
         Foreground pixels common to both, and in either.
+    n_merged : int
+        Predicted cells that hold more than half of each of two or more true cells.
+    n_split : int
+        True cells that two or more predicted ones share among them: each lies with more than half
+        of its pixels in the true cell, and together they cover more than half of it.
     """
 
     true_positives: NDArray[np.int64]
@@ -57,6 +60,8 @@ class ImageScores:
     seg_sum: float
     intersection: int
     union: int
+    n_merged: int
+    n_split: int
 
     def __add__(self, other: ImageScores) -> ImageScores:
         return ImageScores(
@@ -68,6 +73,8 @@ class ImageScores:
             self.seg_sum + other.seg_sum,
             self.intersection + other.intersection,
             self.union + other.union,
+            self.n_merged + other.n_merged,
+            self.n_split + other.n_split,
         )
 
     @property
@@ -107,11 +114,14 @@ class ImageScores:
 
     @property
     def seg(self) -> float:
-        """SEG of the Cell Tracking Challenge: mean Jaccard index over the true cells."""
+        """SEG of the Cell Tracking Challenge: mean Jaccard index over the true cells.
+
+        It asks the true cells alone: cells too many do not lower it.
+        """
         return _ratio(self.seg_sum, self.n_true)
 
     def summary(self) -> dict[str, float]:
-        """The six figures that `evaluate` reports, 0 to 1."""
+        """The seven figures that `evaluate` reports, 0 to 1."""
         ap = self.ap
         return {
             "ap50": float(ap[0]),
@@ -119,8 +129,26 @@ class ImageScores:
             "f1_50": float(self.f1[0]),
             "mean_ap": float(ap.mean()),
             "pq": self.pq,
+            "seg": self.seg,
             "iou": self.iou,
         }
+
+    def counts(self) -> dict[str, int]:
+        """What the figures at IoU 0.5 are ratios of, and how cells were merged and split."""
+        found = int(self.true_positives[0])
+        return {
+            "n_true": self.n_true,
+            "n_pred": self.n_pred,
+            "true_positives": found,
+            "false_positives": self.n_pred - found,
+            "false_negatives": self.n_true - found,
+            "merged": self.n_merged,
+            "split": self.n_split,
+        }
+
+    def curve(self) -> dict[str, float]:
+        """AP at each of `THRESHOLDS`, by the threshold's name: "0.50" … "0.95"."""
+        return {f"{t:.2f}": float(ap) for t, ap in zip(THRESHOLDS, self.ap, strict=True)}
 
 
 def score_image(
@@ -140,41 +168,61 @@ def score_image(
     InputError
         For shapes that differ and for labels that are not integers.
     """
-    truth, prediction = _check(truth, prediction, supervision)
-    known = np.ones(truth.shape, bool) if supervision is None else np.asarray(supervision, bool)
-    true_ids, true_index = _compact(truth)
-    pred_ids, pred_index = _compact(prediction)
-    if supervision is not None:
-        known, true_index = _whole_cells(true_index, len(true_ids), known)
-    pred_area = np.bincount(pred_index.ravel(), minlength=len(pred_ids) + 1)
-    seen_area = np.bincount(pred_index[known], minlength=len(pred_ids) + 1)
-    true_area = np.bincount(true_index.ravel(), minlength=len(true_ids) + 1)
-    counts_pred = 2 * seen_area >= pred_area
-    counts_pred[0] = False
-    counts_true = true_area > 0
-    counts_true[0] = False
+    return score_overlaps(find_overlaps(truth, prediction, supervision))
 
-    both = known & (true_index > 0) & (pred_index > 0)
-    table = sparse.coo_array(
-        (np.ones(int(both.sum()), np.int64), (true_index[both], pred_index[both])),
-        shape=(len(true_area), len(pred_area)),
-    )
-    table.sum_duplicates()
-    true_of, pred_of, overlap = table.row, table.col, table.data
-    in_play = counts_pred[pred_of]
-    true_of, pred_of, overlap = true_of[in_play], pred_of[in_play], overlap[in_play]
-    iou = overlap / (true_area[true_of] + seen_area[pred_of] - overlap)
+
+def score_overlaps(overlaps: Overlaps) -> ImageScores:
+    """As `score_image`, of overlaps that were found already."""
+    iou, in_truth = overlaps.iou, overlaps.known & (overlaps.true_index > 0)
+    predicted = overlaps.known & (overlaps.pred_index > 0)
     over_half = iou > 0.5
     return ImageScores(
-        true_positives=np.array([_matches(true_of, pred_of, iou >= t) for t in THRESHOLDS]),
-        n_true=int(counts_true.sum()),
-        n_pred=int(counts_pred.sum()),
+        true_positives=np.array([len(overlaps.match(t)) for t in THRESHOLDS]),
+        n_true=int(overlaps.counts_true.sum()),
+        n_pred=int(overlaps.counts_pred.sum()),
         iou_sum=float(iou[over_half].sum()),
         n_pq=int(over_half.sum()),
-        seg_sum=float(iou[2 * overlap > true_area[true_of]].sum()),
-        intersection=int(both.sum()),
-        union=int((known & ((true_index > 0) | (pred_index > 0))).sum()),
+        seg_sum=float(iou[overlaps.mostly_found].sum()),
+        intersection=int((in_truth & predicted).sum()),
+        union=int((in_truth | predicted).sum()),
+        n_merged=len(overlaps.find_merged()),
+        n_split=len(overlaps.find_split()),
     )
+
+
+def score_classes(
+    truth: Labels,
+    prediction: Labels,
+    true_classes: Mapping[int, int],
+    pred_classes: Mapping[int, int],
+    supervision: NDArray[np.bool_] | None = None,
+) -> dict[int, ImageScores]:
+    """Score the cells of each class alone: one of another class is neither to be found nor found.
+
+    Parameters
+    ----------
+    truth, prediction, supervision
+        As for `score_image`.
+    true_classes, pred_classes : mapping of label to class
+        Class 1 … K of each cell; a label that is not in it is of class 1.
+
+    Returns
+    -------
+    dict of class to ImageScores
+        For each class of which there is a cell in truth or prediction, in order.
+    """
+    truth, prediction = check_pair(truth, prediction, supervision)
+    kinds_true = _classes_at(truth, true_classes)
+    kinds_pred = _classes_at(prediction, pred_classes)
+    kinds = np.union1d(kinds_true, kinds_pred)
+    return {
+        int(kind): score_image(
+            np.where(kinds_true == kind, truth, 0),
+            np.where(kinds_pred == kind, prediction, 0),
+            supervision,
+        )
+        for kind in kinds[kinds > 0]
+    }
 
 
 def evaluate(
@@ -187,10 +235,10 @@ def evaluate(
     Returns
     -------
     dict
-        ``ap50 ap75 f1_50 mean_ap pq iou``: means over the images, as DSB 2018 reports them; an
+        ``ap50 ap75 f1_50 mean_ap pq seg iou``: means over the images, as DSB 2018 reports them; an
         image with no cell in truth and prediction counts 1. ``pooled_…`` the same from counts
-        summed over the images before the ratio. ``images n_true n_pred`` the counts behind it.
-        An image of which nothing is supervised is left out.
+        summed over the images before the ratio. ``images`` and the `ImageScores.counts` behind
+        it, sums over the images. An image of which nothing is supervised is left out.
 
     Raises
     ------
@@ -205,22 +253,40 @@ def evaluate(
             f"There are {len(truths)} true label images but {len(predictions)} predicted ones and "
             f"{len(masks)} supervision masks: give one of each per image."
         )
-    scores = [
-        score_image(t, p, m)
-        for t, p, m in zip(truths, predictions, masks, strict=True)
-        if m is None or np.any(m)
-    ]
+    return average(
+        [
+            score_image(t, p, m)
+            for t, p, m in zip(truths, predictions, masks, strict=True)
+            if m is None or np.any(m)
+        ]
+    )
+
+
+def average(scores: Sequence[ImageScores]) -> dict[str, float]:
+    """Means over images, and pooled, of scores of each of them: what `evaluate` returns.
+
+    Raises
+    ------
+    InputError
+        Where there are none.
+    """
     if not scores:
         raise InputError(
             "There is nothing to score: no image was given in which any pixel is supervised."
         )
     each = [score.summary() for score in scores]
-    pooled = scores[0]
-    for score in scores[1:]:
-        pooled = pooled + score
+    pooled = pool(scores)
     result = {key: float(np.mean([one[key] for one in each])) for key in each[0]}
     result |= {f"pooled_{key}": value for key, value in pooled.summary().items()}
-    return result | {"images": len(scores), "n_true": pooled.n_true, "n_pred": pooled.n_pred}
+    return result | {"images": len(scores)} | pooled.counts()
+
+
+def pool(scores: Sequence[ImageScores]) -> ImageScores:
+    """The counts of one or more images added up."""
+    total = scores[0]
+    for score in scores[1:]:
+        total = total + score
+    return total
 
 
 def drop_small(labels: Labels, min_size: int) -> Labels:
@@ -237,70 +303,18 @@ def adapted_rand_error(truth: Labels, prediction: Labels) -> float:
     Pixels that are no cell in the truth (the membranes) are left out, Arganda-Carreras et al.
     2015. Arrays and errors as for `score_image`.
     """
-    truth, prediction = _check(truth, prediction, None)
-    truth = _compact(truth)[1]
+    truth, prediction = check_pair(truth, prediction)
+    truth = number_cells(truth)[1]
     if not truth.any():
         raise InputError("The truth has no cell, so it has no Rand error: give one with cells.")
-    return float(skimage_rand_error(truth, _compact(prediction)[1])[0])
+    return float(skimage_rand_error(truth, number_cells(prediction)[1])[0])
 
 
-def _check(
-    truth: Labels, prediction: Labels, supervision: NDArray[np.bool_] | None
-) -> tuple[Labels, Labels]:
-    truth, prediction = np.asarray(truth), np.asarray(prediction)
-    for name, labels in (("truth", truth), ("prediction", prediction)):
-        if labels.dtype.kind not in "iub":
-            raise InputError(
-                f"The labels of the {name} are of type {labels.dtype}: give whole numbers, "
-                "one per instance."
-            )
-    if truth.shape != prediction.shape:
-        raise InputError(
-            f"The truth is {_size(truth)} pixels but the prediction is {_size(prediction)}: "
-            "give label images of the same size."
-        )
-    if supervision is not None and np.shape(supervision) != truth.shape:
-        raise InputError(
-            f"The supervision mask is {_size(supervision)} pixels but the truth is "
-            f"{_size(truth)}: give a mask of the same size."
-        )
-    return truth, prediction
-
-
-def _size(array: NDArray[Any]) -> str:
-    return " × ".join(str(n) for n in np.shape(array)) or "0-dimensional"
-
-
-def _compact(labels: Labels) -> tuple[Labels, NDArray[np.int64]]:
-    """The distinct ids > 0, and the labels renumbered 1 … n in that order."""
-    index = np.zeros(labels.shape, np.int64)
-    cells = labels > 0
-    ids, inverse = np.unique(labels[cells], return_inverse=True)
-    index[cells] = inverse.ravel() + 1
-    return ids, index
-
-
-def _whole_cells(
-    index: NDArray[np.int64], n: int, known: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Make each true cell known as a whole or not at all, whichever more of its pixels are."""
-    area = np.bincount(index.ravel(), minlength=n + 1)
-    said = np.bincount(index[known], minlength=n + 1)
-    kept = 2 * said >= area
-    known = np.where(index > 0, kept[index], known)
-    return known, np.where(kept[index], index, 0)
-
-
-def _matches(
-    true_of: NDArray[np.int64], pred_of: NDArray[np.int64], good: NDArray[np.bool_]
-) -> int:
-    """Size of the largest one-to-one matching among the good pairs, all of IoU ≥ 0.5.
-
-    Two instances that both reach IoU 0.5 with a third are its two halves and touch nothing
-    else, so good pairs are alone or two at one instance, and counting ends is enough.
-    """
-    ends = len(np.unique(true_of[good])) + len(np.unique(pred_of[good]))
-    return ends - int(good.sum())
+def _classes_at(labels: Labels, classes: Mapping[int, int]) -> NDArray[np.int64]:
+    """The class of the cell at each pixel, 0 where there is none."""
+    ids, index = number_cells(labels)
+    kinds = np.array([0, *(classes.get(int(label), 1) for label in ids[1:])], np.int64)
+    return kinds[index]
 
 
 def _as_sequence(images: Any) -> Sequence[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from zlib import crc32
 
 import numpy as np
@@ -20,17 +20,13 @@ from napari_unet.core.metrics import evaluate
 from napari_unet.core.models.base import Segmenter, Stitcher
 from napari_unet.core.normalize import normalize
 from napari_unet.core.prediction import autocast, stitch_tiles
+from napari_unet.core.tuning import CHOICES, find_margin
 from napari_unet.core.types import Judging, Region, Sample
 
 Labels: TypeAlias = NDArray[np.int32]
 
 _PIXELS = 4_000_000  # a validation looks at no more than this, so that it stays short
 _LOSS_TILES = 8
-_DOUBT = 0.3  # about the standard error of an AP near 0.6, of two states judged by the same cells
-_CHOICES: tuple[tuple[str, tuple[Any, ...]], ...] = (
-    ("threshold", (0.3, 0.4, 0.5, 0.6, 0.7)),
-    ("min_score", (0.0, 0.25, 0.4, 0.5, 0.6)),
-)
 _STILL = AugmentConfig(elastic=0, rotate=False, flip=False, scale=1.0, intensity=0, noise=0)
 
 
@@ -59,7 +55,7 @@ class Validator:
         chosen = _choose(samples, config.seed)
         self._views = [_View.of(sample, config) for sample in chosen]
         cells = sum(len(np.unique(view.truth)) - 1 for view in self._views)
-        self.margin = _DOUBT / np.sqrt(max(1, cells))
+        self.margin = find_margin(cells)
         self.mark = 0
         for view in self._views:
             self.mark = crc32(view.known.tobytes(), crc32(view.truth.tobytes(), self.mark))
@@ -97,7 +93,7 @@ class Validator:
         segmenter.net.eval()
         stitchers = yield from self._look(segmenter)
         base = yield from self._evaluate(stitchers, config)
-        for name, values in _CHOICES:
+        for name, values in CHOICES:
             best, best_scores = config, base
             for value in values:
                 other = dataclasses.replace(config, **{name: value})

@@ -21,6 +21,7 @@ from napari.utils.colormaps import (
 )
 from numpy.typing import NDArray
 
+from napari_unet.core.comparison import Verdict
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Region
 from napari_unet.widgets import _planes
@@ -37,6 +38,8 @@ ANNOTATION = "annotation"
 REGIONS = "regions"
 WEIGHTS = "weights"
 PREDICTION = "prediction"
+VERDICTS = tuple(str(verdict) for verdict in Verdict)
+"""Roles of the layers that show what is right and wrong of a prediction."""
 
 BACKGROUND_COLOR = (0.36, 0.45, 0.62, 0.55)
 REGION_COLOR = "#4cc9f0"
@@ -46,7 +49,19 @@ _NAMES = {
     REGIONS: "complete regions",
     WEIGHTS: "weights",
     PREDICTION: "prediction",
+    **{role: role for role in VERDICTS},
 }
+VERDICT_COLORS = {
+    Verdict.TRUE_POSITIVE: "#1fb37d",
+    Verdict.FALSE_POSITIVE: "#f0503c",
+    Verdict.FALSE_NEGATIVE: "#4a9df0",
+    Verdict.MERGED: "#e69f00",
+    Verdict.SPLIT: "#cc79a7",
+}
+"""Green is right, red too many, blue missing; joined and cut cells are outlined."""
+
+_OUTLINED = (Verdict.MERGED, Verdict.SPLIT)
+_OUTLINE = 3  # px
 _COLORS = 2**14 - 2
 
 _AnyLayer = TypeVar("_AnyLayer", bound="Layer")
@@ -164,15 +179,54 @@ def show_prediction(
     index : optional
         The plane of a stack; the one in view by default.
     """
+    return _show_labels(viewer, image, PREDICTION, labels, region, index)
+
+
+def show_verdict(
+    viewer: ViewerModel,
+    image: Image,
+    verdict: Verdict,
+    labels: NDArray[np.int32],
+    index: PlaneIndex | None = None,
+) -> Labels:
+    """Show the cells of one kind over `image`, on top where the layer is new.
+
+    Parameters
+    ----------
+    labels : (H, W) int32 array
+        Those of `MatchMap.labels`; they become the data of the layer where it is no stack.
+    index : optional
+        The plane of a stack; the one in view by default.
+    """
+    # one colour that comes round with each number: napari maps it faster than a direct colormap
+    colors = CyclicLabelColormap(colors=["transparent", VERDICT_COLORS[verdict]], name=verdict)
+    return _show_labels(
+        viewer, image, verdict, labels, None, index, colormap=colors, opacity=0.6, top=True
+    )
+
+
+def _show_labels(
+    viewer: ViewerModel,
+    image: Image,
+    role: str,
+    labels: NDArray[np.int32],
+    region: Region | None,
+    index: PlaneIndex | None,
+    top: bool = False,
+    **look: Any,
+) -> Labels:
     index = index or _planes.find_plane(viewer, image)
-    layer = find(viewer, PREDICTION, image)
+    layer = find(viewer, role, image)
     is_all = region is None and labels.shape == _planes.spatial_shape(image)
     if layer is None:
         data = labels if is_all else _zeros(image, np.int32)
-        layer = Labels(data, **_describe(PREDICTION, image))
+        layer = Labels(data, **look, **_describe(role, image))
+        if role in _OUTLINED:
+            layer.contour = _OUTLINE
         if not is_all:
             layer.data[_planes.plane_slices(index)][region or ...] = _part(labels, region)
-        return _add(viewer, layer, above=find(viewer, WEIGHTS, image) or image)
+        above = None if top else find(viewer, WEIGHTS, image) or image
+        return _add(viewer, layer, above=above)
     if is_all:
         layer.data = labels
     else:

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_unet.widgets._dock import HEIGHT, WIDTH
 from napari_unet.widgets.annotate_dock import AnnotateDock
+from napari_unet.widgets.evaluate_dock import EvaluateDock
 from napari_unet.widgets.predict_dock import PredictDock
 from napari_unet.widgets.train_dock import TrainDock
 from napari_unet.widgets.weights_dock import WeightsDock
@@ -18,18 +19,19 @@ if TYPE_CHECKING:
 
 PLUGIN = "napari-unet-cells"
 TITLE = "All panels"
-_TABS = "QTabBar {padding: 0px; border: 0px;} QTabBar::tab {padding: 4px 9px;}"
+_TABS = "QTabBar {padding: 0px; border: 0px;} QTabBar::tab {padding: 4px 4px;}"
 
 PANELS = {
     "Annotate": AnnotateDock,
     "Weight map": WeightsDock,
     "Train": TrainDock,
     "Predict": PredictDock,
+    "Evaluate": EvaluateDock,
 }
 
 
 class AllDocks(QWidget):
-    """The panels Annotate, Weight map, Train and Predict as four tabs of one dock."""
+    """The panels Annotate, Weight map, Train, Predict and Evaluate as tabs of one dock."""
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # noqa: UP037 - npe2
         super().__init__()

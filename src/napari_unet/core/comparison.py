@@ -1,0 +1,164 @@
+"""Truth against prediction, cell by cell: label images of what is right and wrong, to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import supervision
+from napari_unet.core.errors import InputError
+from napari_unet.core.label_boxes import find_boxes
+from napari_unet.core.matching import Labels, find_overlaps
+from napari_unet.core.metrics import ImageScores, score_classes, score_overlaps
+from napari_unet.core.types import Region, Sample
+
+
+class Verdict(StrEnum):
+    """What can be said of a cell, in the words the person reads."""
+
+    TRUE_POSITIVE = "true positive"
+    FALSE_POSITIVE = "false positive"
+    FALSE_NEGATIVE = "false negative"
+    MERGED = "merged"
+    SPLIT = "split"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A true and a predicted cell that are one match, by their numbers, and their IoU."""
+
+    true: int
+    predicted: int
+    iou: float
+
+
+@dataclass(frozen=True, eq=False)
+class MatchMap:
+    """Where a prediction is right and where it is wrong.
+
+    Attributes
+    ----------
+    labels : dict of Verdict to (H, W) int32 array
+        The cells of each kind under the numbers that they have, 0 elsewhere: true positives,
+        false positives and merged ones are cells of the prediction, false negatives and split
+        ones of the truth. Merged and split are as for `ImageScores`; a cell that is one may be a
+        true or false positive or negative as well. Cells that do not count stand in none.
+    places : dict of Verdict to tuple of Region
+        The bounding box of each of these cells, in the order of their numbers.
+    pairs : tuple of Pair
+        The matches, in the order of the true cells.
+    scores : ImageScores
+        Of the same two label images.
+    known : float
+        Fraction of the pixels that count, 0 to 1.
+    by_class : dict of class to ImageScores
+        Of the cells of each class alone; empty where there is one class only, or none is said.
+    """
+
+    labels: dict[Verdict, NDArray[np.int32]]
+    places: dict[Verdict, tuple[Region, ...]]
+    pairs: tuple[Pair, ...]
+    scores: ImageScores
+    known: float = 1.0
+    by_class: dict[int, ImageScores] = field(default_factory=dict)
+
+
+def explain(
+    truth: Labels,
+    prediction: Labels,
+    supervision: NDArray[np.bool_] | None = None,
+    threshold: float = 0.5,
+) -> MatchMap:
+    """Say of each cell what it is.
+
+    Parameters
+    ----------
+    truth, prediction : (H, W) integer arrays
+        > 0 an instance, anything else background.
+    supervision : (H, W) bool array, optional
+        False where nothing is known of the truth; see `matching.find_overlaps` for the cells that
+        count then.
+    threshold : float
+        IoU from which two cells are a match, 0.5 to 1.
+
+    Raises
+    ------
+    InputError
+        For shapes that differ, labels that are not integers or beyond int32, and a threshold out
+        of range.
+    """
+    overlaps = find_overlaps(truth, prediction, supervision)
+    highest = max(int(overlaps.true_ids[-1]), int(overlaps.pred_ids[-1]))
+    if highest > np.iinfo(np.int32).max:
+        raise InputError(f"The labels go up to {highest}: renumber them below 2 147 483 648.")
+    matched = overlaps.match(threshold)
+    true_rows, pred_rows = overlaps.true_of[matched], overlaps.pred_of[matched]
+    missed, false = overlaps.counts_true.copy(), overlaps.counts_pred.copy()
+    missed[true_rows] = False
+    false[pred_rows] = False
+    of_truth = overlaps.true_index, overlaps.true_ids
+    of_prediction = overlaps.pred_index, overlaps.pred_ids
+    labels = {
+        Verdict.TRUE_POSITIVE: _keep(pred_rows, *of_prediction),
+        Verdict.FALSE_POSITIVE: _keep(np.flatnonzero(false), *of_prediction),
+        Verdict.FALSE_NEGATIVE: _keep(np.flatnonzero(missed), *of_truth),
+        Verdict.MERGED: _keep(overlaps.find_merged(), *of_prediction),
+        Verdict.SPLIT: _keep(overlaps.find_split(), *of_truth),
+    }
+    pairs = zip(
+        overlaps.true_ids[true_rows].tolist(),
+        overlaps.pred_ids[pred_rows].tolist(),
+        overlaps.iou[matched].tolist(),
+        strict=True,
+    )
+    return MatchMap(
+        labels,
+        {verdict: tuple(box for _, box in find_boxes(one)) for verdict, one in labels.items()},
+        tuple(Pair(*pair) for pair in pairs),
+        score_overlaps(overlaps),
+        float(overlaps.known.mean()),
+    )
+
+
+def explain_sample(
+    sample: Sample, prediction: Labels, classes: Mapping[int, int] | None = None
+) -> MatchMap:
+    """Say of each cell what it is, by what is known of an image.
+
+    Parameters
+    ----------
+    sample : Sample
+        Its image is not looked at.
+    prediction : (H, W) integer array
+    classes : mapping of label to class, optional
+        Of the predicted cells. With it and classes in the sample each class is scored too.
+
+    Raises
+    ------
+    InputError
+        As `explain`, and where nothing is known of the image.
+    """
+    known = supervision(sample.labels, sample.complete)
+    if not known.any():
+        raise InputError(f"Nothing is painted on {sample.name} that could be judged by.")
+    found = explain(sample.labels, prediction, known)
+    kinds = {*sample.classes.values(), *(classes or {}).values()}
+    if not sample.classes or not classes or kinds == {1}:
+        return found
+    by_class = score_classes(sample.labels, prediction, sample.classes, classes, known)
+    return replace(found, by_class=by_class)
+
+
+def _keep(
+    rows: NDArray[np.int64], index: NDArray[np.int64], ids: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """The cells of these rows under their own numbers."""
+    numbers: NDArray[Any] = np.zeros(len(ids), np.int32)
+    numbers[rows] = ids[rows]
+    kept: NDArray[np.int32] = numbers[index]
+    return kept

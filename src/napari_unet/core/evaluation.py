@@ -1,0 +1,128 @@
+"""Models judged by images with known cells: predicted, scored and tuned one image at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from napari_unet.core.annotation import supervision
+from napari_unet.core.checkpoint import Model
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.errors import InputError
+from napari_unet.core.events import exhaust
+from napari_unet.core.matching import Labels
+from napari_unet.core.metrics import ImageScores, drop_small, score_image
+from napari_unet.core.prediction import fit_channels, predict
+from napari_unet.core.tuning import Seen, Tried, Tuned, tune
+from napari_unet.core.types import Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One image was scored; `seconds` its prediction took, 0 where it was there already."""
+
+    name: str
+    scores: ImageScores
+    seconds: float = 0.0
+
+
+def score_labels(sample: Sample, prediction: Labels, min_size: int = 0) -> ImageScores | None:
+    """Score a prediction by what is said of an image; None where nothing is.
+
+    Parameters
+    ----------
+    sample : Sample
+        Its image is not looked at.
+    prediction : (H, W) integer array
+    min_size : int
+        Instances of fewer pixels are left out on both sides.
+    """
+    known = supervision(sample.labels, sample.complete)
+    if not known.any():
+        return None
+    truth = drop_small(np.maximum(sample.labels, 0), min_size)
+    return score_image(truth, drop_small(prediction, min_size), known)
+
+
+def score_model(
+    model: Model,
+    samples: Iterable[Sample],
+    config: PredictConfig | None = None,
+    min_size: int = 0,
+) -> Generator[Scored, None, list[Scored]]:
+    """Predict and score each image; those of which nothing is known are left out.
+
+    Parameters
+    ----------
+    model : Model
+    samples : iterable of Sample
+        Gone through once; one image is held at a time.
+    config : PredictConfig, optional
+    min_size : int
+        Instances of fewer pixels are left out on both sides.
+
+    Yields
+    ------
+    Scored
+        After each image.
+
+    Returns
+    -------
+    list of Scored
+        All of them.
+
+    Raises
+    ------
+    InputError
+        If an image does not fit the model or its labels.
+    """
+    scored: list[Scored] = []
+    for sample in samples:
+        begin = perf_counter()
+        prediction = exhaust(predict(model, sample.image, config, name=sample.name))
+        seconds = perf_counter() - begin
+        scores = score_labels(sample, prediction.labels, min_size)
+        if scores is not None:
+            scored.append(Scored(sample.name, scores, seconds))
+            yield scored[-1]
+    return scored
+
+
+def tune_model(
+    model: Model,
+    samples: Iterable[Sample],
+    config: PredictConfig | None = None,
+    min_size: int = 0,
+) -> Generator[Tried, None, Tuned]:
+    """Find threshold and least score for a model, see `tuning.tune`; the model stays as it is.
+
+    Parameters are those of `score_model`.
+
+    Raises
+    ------
+    InputError
+        If an image does not fit the model, there is no true cell, or the model's family has no
+        maps to make cells of.
+    """
+    config = config or PredictConfig()
+    start = config.instances or model.card.instances
+    return (yield from tune(_see(model, samples, config, min_size), start))
+
+
+def _see(
+    model: Model, samples: Iterable[Sample], config: PredictConfig, min_size: int
+) -> Iterator[Seen]:
+    classes = len(model.card.classes)
+    for sample in samples:
+        known = supervision(sample.labels, sample.complete)
+        if not known.any():
+            continue
+        maps = fit_channels(model, len(sample.image), sample.name).maps
+        if not maps:
+            raise InputError(f"A {model.card.architecture} has no threshold to tune.")
+        out = np.zeros((maps, *sample.image.shape[1:]), np.float32)
+        exhaust(predict(model, sample.image, config, out=out, name=sample.name))
+        yield Seen(out, classes, np.maximum(sample.labels, 0), known, min_size)

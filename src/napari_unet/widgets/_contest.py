@@ -1,0 +1,146 @@
+"""One plane predicted with one model after the other, to compare what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.types import TileDone
+from napari_unet.widgets._connections import Connections
+from napari_unet.widgets._planes import Reader
+from napari_unet.widgets._session import Session
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What one model said.
+
+    Attributes
+    ----------
+    model : Path
+    labels : (H, W) int32 array
+    classes : dict of label to class 1 … K
+    maps : (M, H, W) float32 array, optional
+        The first `mapped` are class probabilities.
+    mapped : int
+    seconds : float
+        That the network took.
+    """
+
+    model: Path
+    labels: NDArray[np.int32]
+    classes: dict[int, int]
+    maps: NDArray[np.float32] | None
+    mapped: int
+    seconds: float
+
+
+class Contest(QObject):
+    """Predicts the plane in view with several models; they take turns, so that times are fair.
+
+    Signals
+    -------
+    progressed(model : Path, done : int, total : int)
+        Tiles.
+    finished(answers : list of Answer)
+    stopped()
+    failed(sentence : str, details : str)
+    """
+
+    progressed = Signal(object, int, int)
+    finished = Signal(object)
+    stopped = Signal()
+    failed = Signal(str, str)
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._job: int | None = None
+        self._waiting: list[Path] = []
+        self._answers: list[Answer] = []
+        self._read: Reader | None = None
+        self._name = ""
+        self._connections = Connections()
+        compute = session.compute
+        self._connections.connect(compute.happened, self._on_happened)
+        self._connections.connect(compute.done, self._on_done)
+        self._connections.connect(compute.stopped, self._on_stopped)
+        self._connections.connect(compute.failed, self._on_failed)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a model is asked and has not answered."""
+        return self._job is not None
+
+    def start(self, models: Sequence[Path]) -> None:
+        """Ask each model for the cells of the plane in view.
+
+        Raises
+        ------
+        InputError
+            If there is no image.
+        """
+        self._read, self._name = self._session.image_reader(), self._session.need_image().name
+        self._waiting, self._answers = list(models), []
+        self._ask()
+
+    def stop(self) -> None:
+        """Ask no more; nothing is told of what was answered."""
+        if self._job is not None:
+            self._session.compute.stop(self._job)
+
+    def close(self) -> None:
+        """Stop what runs and let go of everything."""
+        self.stop()
+        self._forget()
+        self._connections.undo()
+
+    def _ask(self) -> None:
+        assert self._read is not None
+        self._job = self._session.compute.predict(
+            self._waiting[0], self._read, PredictConfig(), region=None, name=self._name
+        )
+
+    def _forget(self) -> None:
+        self._job, self._read, self._waiting, self._answers = None, None, [], []
+
+    def _on_happened(self, job: int, event: object) -> None:
+        if job == self._job and isinstance(event, TileDone):
+            self.progressed.emit(self._waiting[0], event.done, event.total)
+
+    def _on_done(self, job: int, result: dict[str, Any]) -> None:
+        if job != self._job:
+            return
+        self._answers.append(
+            Answer(
+                self._waiting.pop(0),
+                result["labels"],
+                {label: int(kind) for label, kind in enumerate(result["classes"], 1)},
+                result["maps"],
+                int(result["mapped"]),
+                float(result["seconds"]),
+            )
+        )
+        if self._waiting:
+            self._ask()
+            return
+        answers = self._answers
+        self._forget()
+        self.finished.emit(answers)
+
+    def _on_stopped(self, job: int, result: dict[str, Any]) -> None:
+        if job == self._job:
+            self._forget()
+            self.stopped.emit()
+
+    def _on_failed(self, job: int, sentence: str, details: str) -> None:
+        if job == self._job:
+            self._forget()
+            self.failed.emit(sentence, details)

@@ -1,0 +1,189 @@
+"""What is judged against the truth: a labels layer, or what models say of the plane in view."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.core.annotation import check_labels
+from napari_unet.core.comparison import MatchMap, explain_sample
+from napari_unet.core.errors import InputError
+from napari_unet.core.types import Sample
+from napari_unet.widgets import _classes, _planes
+from napari_unet.widgets._contest import Answer, Contest
+from napari_unet.widgets._planes import PlaneIndex
+from napari_unet.widgets._session import Session
+from napari_unet.widgets._worker import Latest
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Cells of one plane that were judged.
+
+    Attributes
+    ----------
+    maps : tuple of MatchMap
+        Of the prediction, or of each of two models.
+    seconds : tuple of float or None
+        That each network took.
+    index : PlaneIndex
+        The plane of the image.
+    image_ref : weak reference to the image
+    """
+
+    maps: tuple[MatchMap, ...]
+    seconds: tuple[float | None, ...]
+    index: PlaneIndex
+    image_ref: weakref.ref[Image]
+
+    @property
+    def explained(self) -> MatchMap | None:
+        """What can be shown cell by cell; None where two are compared."""
+        return self.maps[0] if len(self.maps) == 1 else None
+
+    def image(self, session: Session) -> Image:
+        """The image, or an `InputError` where it was closed."""
+        image = self.image_ref()
+        if image is None or image not in session.viewer.layers:
+            raise InputError("The image was closed meanwhile: evaluate another one.")
+        return image
+
+
+class Judge(QObject):
+    """Compares with the truth off the GUI thread.
+
+    Signals
+    -------
+    progressed(model : Path, done : int, total : int)
+    judged(judged : Judged)
+    stopped()
+    failed(sentence : str, details : str)
+    """
+
+    progressed = Signal(object, int, int)
+    judged = Signal(object)
+    stopped = Signal()
+    failed = Signal(str, str)
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._contest: Contest | None = None
+        self._comparing = Latest(self)
+        self._given_up = False
+        self._read_truth: Callable[[], Sample] | None = None
+        self._plane: tuple[PlaneIndex, weakref.ref[Image]] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being judged."""
+        return self._comparing.busy or (self._contest is not None and self._contest.busy)
+
+    def judge_labels(self, truth: Labels, prediction: Labels) -> None:
+        """Compare two layers on the plane in view.
+
+        Raises
+        ------
+        InputError
+            If there is no image.
+        """
+        read_truth = self._begin(truth)
+        index = self._session.plane_index(prediction)
+        read = _planes.plane_reader(prediction, index)
+        classes = _classes.classes_of_cells(prediction)
+        name = f"“{prediction.name}”"
+        self._compare(
+            lambda: (explain_sample(read_truth(), check_labels(read(), name=name), classes),),
+            (None,),
+        )
+
+    def judge_models(self, truth: Labels, models: Sequence[Path]) -> None:
+        """Predict the plane in view with each model, and compare what they say.
+
+        Raises
+        ------
+        InputError
+            If there is no image.
+        """
+        self._read_truth = self._begin(truth)
+        if self._contest is None:
+            self._contest = Contest(self._session, self)
+            self._contest.progressed.connect(self.progressed)
+            self._contest.finished.connect(self._on_answers)
+            self._contest.stopped.connect(self.stopped)
+            self._contest.failed.connect(self.failed)
+        self._contest.start(models)
+
+    def stop(self) -> None:
+        """Judge no further; a comparison that runs ends without being shown."""
+        if self._contest is not None and self._contest.busy:
+            self._contest.stop()
+        elif self._comparing.busy:
+            self._given_up = True
+
+    def close(self) -> None:
+        """Stop what runs and let go of everything."""
+        self._given_up = True
+        if self._contest is not None:
+            self._contest.close()
+
+    def _begin(self, truth: Labels) -> Callable[[], Sample]:
+        image = self._session.need_image()
+        self._given_up = False
+        self._plane = self._session.plane_index(image), weakref.ref(image)
+        return truth_reader(self._session, truth)
+
+    def _on_answers(self, answers: list[Answer]) -> None:
+        read_truth = self._read_truth
+        assert read_truth is not None
+        seconds = tuple(answer.seconds for answer in answers)
+        self._compare(lambda: _compare_answers(read_truth(), answers), seconds)
+
+    def _compare(
+        self, compare: Callable[[], tuple[MatchMap, ...]], seconds: tuple[float | None, ...]
+    ) -> None:
+        assert self._plane is not None
+        plane = self._plane
+        self._comparing.run(
+            compare,
+            on_done=lambda maps: self._on_compared(Judged(maps, seconds, *plane)),
+            on_error=lambda sentence: self.failed.emit(sentence, ""),
+        )
+
+    def _on_compared(self, judged: Judged) -> None:
+        if self._given_up:
+            self.stopped.emit()
+            return
+        try:
+            judged.image(self._session)
+        except InputError as error:
+            self.failed.emit(str(error), "")
+            return
+        self.judged.emit(judged)
+
+
+def truth_reader(session: Session, truth: Labels) -> Callable[[], Sample]:
+    """What copies all that a labels layer says of the plane in view, when it is called.
+
+    The complete regions go with the annotation; other labels say everything, but for what they
+    leave open beside a painted background.
+    """
+    read = _planes.plane_reader(truth, session.plane_index(truth))
+    complete = session.complete() if truth is session.labels else None
+    classes, name = _classes.classes_of_cells(truth), f"“{truth.name}”"
+
+    def read_sample() -> Sample:
+        labels = check_labels(read(), name=name)
+        return Sample(labels[np.newaxis], labels, complete, classes, name)
+
+    return read_sample
+
+
+def _compare_answers(sample: Sample, answers: Sequence[Answer]) -> tuple[MatchMap, ...]:
+    return tuple(explain_sample(sample, answer.labels, answer.classes) for answer in answers)

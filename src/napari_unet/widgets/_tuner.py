@@ -1,0 +1,144 @@
+"""Threshold and least score of a model, found on the plane in view and stored when asked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from napari.layers import Labels
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.core.annotation import supervision
+from napari_unet.core.card import read_card, write_card
+from napari_unet.core.errors import InputError
+from napari_unet.core.events import exhaust
+from napari_unet.core.tuning import Seen, Tuned, tune
+from napari_unet.core.types import Sample
+from napari_unet.widgets._contest import Answer, Contest
+from napari_unet.widgets._judge import truth_reader
+from napari_unet.widgets._session import Session
+from napari_unet.widgets._worker import Latest
+
+
+class Tuner(QObject):
+    """Predicts once with a model, then tries how to make cells of it off the GUI thread.
+
+    Signals
+    -------
+    progressed(model : Path, done : int, total : int)
+    tuned(sentence : str, better : bool)
+        What was found, and whether there is something to store.
+    stored(sentence : str)
+    stopped()
+    failed(sentence : str, details : str)
+    """
+
+    progressed = Signal(object, int, int)
+    tuned = Signal(str, bool)
+    stored = Signal(str)
+    stopped = Signal()
+    failed = Signal(str, str)
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._contest: Contest | None = None
+        self._work = Latest(self)
+        self._given_up = False
+        self._read_truth: Callable[[], Sample] | None = None
+        self._found: tuple[Path, Tuned] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being tuned."""
+        return self._work.busy or (self._contest is not None and self._contest.busy)
+
+    def start(self, truth: Labels, model: Path) -> None:
+        """Find the best way to make cells of what `model` says of the plane in view.
+
+        Raises
+        ------
+        InputError
+            If there is no image.
+        """
+        self.forget()
+        self._given_up = False
+        self._read_truth = truth_reader(self._session, truth)
+        if self._contest is None:
+            self._contest = Contest(self._session, self)
+            self._contest.progressed.connect(self.progressed)
+            self._contest.finished.connect(self._on_answers)
+            self._contest.stopped.connect(self.stopped)
+            self._contest.failed.connect(self.failed)
+        self._contest.start([model])
+
+    def store(self) -> None:
+        """Write what was found into the model file."""
+        if self._found is None:
+            return
+        path, tuned = self._found
+        self._work.run(
+            _store,
+            path,
+            tuned,
+            on_done=lambda sentence: self._on_stored(path, sentence),
+            on_error=lambda sentence: self.failed.emit(sentence, ""),
+        )
+
+    def forget(self) -> None:
+        """There is nothing to store any more."""
+        self._found = None
+
+    def stop(self) -> None:
+        """Tune no further; what runs in a thread ends without being shown."""
+        if self._contest is not None and self._contest.busy:
+            self._contest.stop()
+        elif self._work.busy:
+            self._given_up = True
+
+    def close(self) -> None:
+        """Stop what runs and let go of everything."""
+        self._given_up = True
+        if self._contest is not None:
+            self._contest.close()
+
+    def _on_answers(self, answers: list[Answer]) -> None:
+        (answer,) = answers
+        self._work.run(
+            _tune,
+            self._read_truth,
+            answer,
+            on_done=lambda tuned: self._on_tuned(answer.model, tuned),
+            on_error=lambda sentence: self.failed.emit(sentence, ""),
+        )
+
+    def _on_tuned(self, model: Path, tuned: Tuned) -> None:
+        if self._given_up:
+            self.stopped.emit()
+            return
+        better = tuned.after != tuned.before
+        self._found = (model, tuned) if better else None
+        self.tuned.emit(str(tuned), better)
+
+    def _on_stored(self, path: Path, sentence: str) -> None:
+        self._found = None
+        if path == self._session.model:
+            self._session.model_changed.emit()  # its card is another one now
+        self.stored.emit(sentence)
+
+
+def _tune(read_truth: Callable[[], Sample], answer: Answer) -> Tuned:
+    if answer.maps is None:
+        raise InputError(f"“{answer.model.stem}” has no threshold to tune.")
+    sample = read_truth()
+    known = supervision(sample.labels, sample.complete)
+    seen = Seen(answer.maps, answer.mapped, sample.labels, known)
+    return exhaust(tune([seen], read_card(answer.model).instances))
+
+
+def _store(path: Path, tuned: Tuned) -> str:
+    card = read_card(path)
+    write_card(path, dataclasses.replace(card, instances=tuned.after))
+    threshold, least = tuned.after.threshold, tuned.after.min_score
+    return f"Stored in “{path.stem}”: threshold {threshold:g}, least score {least:g}."

@@ -1,0 +1,412 @@
+"""The Evaluate panel on constructed cells, and against a compute process that says what a test
+wants."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+
+from fake_compute import FakeCompute
+from napari_unet.core.card import ModelCard, read_card
+from napari_unet.core.comparison import Verdict
+from napari_unet.core.config import InstanceConfig
+from napari_unet.core.types import TileDone
+from napari_unet.widgets import _layers, _model_files, _planes
+from napari_unet.widgets._session import session
+from napari_unet.widgets._task_bar import TaskState
+from napari_unet.widgets.evaluate_dock import EvaluateDock
+
+CARD = ModelCard("unet", {}, channels=1, instances=InstanceConfig(threshold=0.5))
+
+
+def write_model(path: Path, card: ModelCard = CARD) -> Path:
+    header = json.dumps({"__metadata__": card.to_header()}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"weights")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_UNET_MODELS", str(tmp_path / "models"))
+    return _model_files.models_folder()
+
+
+@pytest.fixture
+def warned(monkeypatch):
+    said = []
+    monkeypatch.setattr("napari_unet.widgets.evaluate_dock.show_warning", said.append)
+    return said
+
+
+def predicted(shape=(64, 64)):
+    """The first cell is found, the second missed, and one is false."""
+    labels = np.zeros(shape, np.int32)
+    labels[10:20, 10:20] = 5
+    labels[40:50, 40:50] = 9
+    return labels
+
+
+@pytest.fixture
+def dock(qtbot, model, add_cells, folder, warned):
+    write_model(folder / "old.safetensors")
+    write_model(folder / "new.safetensors")
+    image, _ = add_cells(model)
+    _layers.show_prediction(model, image, predicted())
+    session(model)._compute = FakeCompute()
+    dock = EvaluateDock(model)
+    qtbot.addWidget(dock)
+    dock.resize(320, 700)
+    dock.show()
+    dock.session.compute.warm()
+    return dock
+
+
+def click(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def evaluate(qtbot, dock):
+    with qtbot.waitSignal(dock._judge.judged):
+        click(qtbot, dock.bar.button)
+
+
+def choose(combo, name):
+    combo.setCurrentIndex(combo.findText(name))
+    combo.activated.emit(combo.currentIndex())
+
+
+def plain(label):
+    words = re.sub("<[^>]*>", "", label.text()).replace("\N{NO-BREAK SPACE}", " ")
+    return words.replace("■ ", "")
+
+
+def test_annotation_against_prediction_by_default(qtbot, dock):
+    assert dock.truth.currentText() == "by hand"
+    assert dock.prediction.currentText() == "hela · prediction"
+    assert dock.bar.sentence == "Ready to judge cells of “hela”."
+    assert not dock.table.isVisible()
+    evaluate(qtbot, dock)
+    assert dock.bar.state is TaskState.DONE
+    assert plain(dock.counts) == "1 of 2 cells found · 1 missed · 1 false · 0 merged · 0 split"
+    figures = dict(row for row in dock.table.texts() if len(row) == 2)
+    assert figures["AP50"] == figures["mean AP"] == "0.333"
+    assert figures["F1"] == figures["PQ"] == figures["SEG"] == "0.500"
+    assert dock.plot.lines[0].getData()[1].tolist() == [1 / 3] * 10
+    assert dock.plot.lines[1].getData()[1] is None or not len(dock.plot.lines[1].getData()[1])
+    assert "2 true cells; all of the plane is known" in dock.about.text()
+
+
+def test_what_is_unsaid_is_left_out(qtbot, dock):
+    dock.session.labels.data_setitem((np.array([0]), np.array([0])), -1)
+    evaluate(qtbot, dock)
+    assert plain(dock.counts) == "1 of 2 cells found · 1 missed · 0 false · 0 merged · 0 split"
+    regions = dock.session.add_regions()
+    regions.add_rectangles(np.array([[30, 30], [30, 60], [60, 60], [60, 30]]))
+    evaluate(qtbot, dock)
+    assert "1 false" in plain(dock.counts)
+    assert re.search(r"2[0-9] % of the plane is known", dock.about.text())
+
+
+def test_layers_of_each_kind_come_and_follow(qtbot, dock, model):
+    evaluate(qtbot, dock)
+    before, active = list(model.layers), model.layers.selection.active
+    click(qtbot, dock.errors)
+    added = [layer for layer in model.layers if layer not in before]
+    assert [layer.name for layer in added] == [
+        "hela · true positive",
+        "hela · false positive",
+        "hela · false negative",
+    ]
+    assert model.layers.selection.active is active
+    found, false, missed = added
+    assert set(np.unique(found.data)) == {0, 5}
+    assert set(np.unique(false.data)) == {0, 9}
+    assert set(np.unique(missed.data)) == {0, 2}
+    green, red, blue = (layer.get_color(layer.data.max())[:3] for layer in added)
+    assert (np.argmax(green), np.argmax(red), np.argmax(blue)) == (1, 0, 2)
+    # the prediction now holds both cells in one, the false one is gone
+    missed.visible = False
+    image = dock.session.image
+    joined = np.zeros((64, 64), np.int32)
+    joined[10:20, 10:33] = 3
+    _layers.show_prediction(model, image, joined)
+    evaluate(qtbot, dock)
+    assert plain(dock.counts) == "0 of 2 cells found · 2 missed · 1 false · 1 merged · 0 split"
+    assert [layer for layer in model.layers if layer in added] == added
+    assert not found.data.any()
+    assert set(np.unique(missed.data)) == {0, 1, 2}
+    assert not missed.visible
+    (merged,) = (layer for layer in model.layers if layer.name == "hela · merged")
+    assert merged.contour > 0
+    assert model.layers.selection.active is active
+    assert dock.truth.findText("hela · merged") == -1
+
+
+def test_a_click_on_a_count_walks_through_the_cells(qtbot, dock, model):
+    evaluate(qtbot, dock)
+    camera = _planes.find_camera(model)
+    zoom = camera.zoom
+    dock.counts.linkActivated.emit("false positive")
+    assert camera.center[-2:] == pytest.approx((44.5, 44.5))
+    assert dock.bar.sentence == "Cell false, 1 of 1"
+    dock.counts.linkActivated.emit("false negative")
+    assert camera.center[-2:] == pytest.approx((14.5, 27.5))
+    assert camera.zoom == zoom
+    assert 'href="split"' not in dock.counts.text()
+    place = QPoint(40, dock.counts.fontMetrics().lineSpacing() // 2)
+    qtbot.mouseClick(dock.counts, Qt.MouseButton.LeftButton, pos=place)
+    assert dock.bar.sentence == "Cell found, 1 of 1"
+    assert camera.center[-2:] == pytest.approx((14.5, 14.5))
+
+
+def test_a_walk_comes_round_and_goes_to_its_plane(qtbot, model, folder):
+    labels = np.zeros((3, 64, 64), np.int32)
+    labels[1, 5:15, 5:15], labels[1, 40:50, 30:40] = 1, 2
+    model.add_image(np.ones((3, 64, 64), np.uint8), name="stack")
+    model.add_labels(labels, name="true")
+    model.add_labels(np.roll(labels, 1, axis=1), name="found")
+    session(model)._compute = FakeCompute()
+    dock = EvaluateDock(model)
+    qtbot.addWidget(dock)
+    model.dims.set_point(0, 1)
+    choose(dock.truth, "true")
+    choose(dock.prediction, "found")
+    evaluate(qtbot, dock)
+    click(qtbot, dock.errors)
+    shown = model.layers["stack · true positive"]
+    assert shown.data.shape == (3, 64, 64)
+    assert np.flatnonzero(shown.data.any(axis=(1, 2))).tolist() == [1]
+    model.dims.set_point(0, 2)
+    camera = _planes.find_camera(model)
+    rows = []
+    for _ in range(3):
+        dock.counts.linkActivated.emit("true positive")
+        rows.append(camera.center[-2])
+        assert model.dims.current_step[0] == 1
+    assert rows == pytest.approx([10.5, 45.5, 10.5])
+
+
+def test_classes_are_scored_apart(qtbot, dock, model):
+    from napari_unet.widgets import _classes
+
+    truth, prediction = dock.session.labels, model.layers["hela · prediction"]
+    _classes.set_class(truth, 1, "mitosis")
+    _classes.set_class(truth, 2, "nucleus")
+    _classes.set_class_names(truth, ("nucleus", "mitosis"))
+    for label in (5, 9):
+        _classes.set_class(prediction, label, "mitosis")
+    _classes.set_class_names(prediction, ("nucleus", "mitosis"))
+    evaluate(qtbot, dock)
+    rows = dict(row for row in dock.table.texts() if len(row) == 2)
+    assert rows["AP50 nucleus"] == "0.000"
+    assert rows["AP50 mitosis"] == "0.500"
+
+
+def test_what_is_missing_is_a_sentence(qtbot, dock, model, warned):
+    choose(dock.prediction, "by hand")
+    click(qtbot, dock.bar.button)
+    assert warned[-1] == "“by hand” is both truth and prediction: choose two layers."
+    model.layers.remove("hela · prediction")
+    model.layers.remove("by hand")
+    click(qtbot, dock.bar.button)
+    assert "has no true cells yet" in warned[-1]
+    model.layers.remove("hela")
+    assert "No image is open" in dock.bar.sentence
+    click(qtbot, dock.bar.button)
+    assert "No image is open" in warned[-1]
+
+
+def test_a_prediction_that_is_no_labels_is_a_sentence(qtbot, dock, model, warned):
+    model.layers["hela · prediction"].data = np.full((64, 64), -7, np.int32)
+    with qtbot.waitSignal(dock._judge.failed):
+        click(qtbot, dock.bar.button)
+    assert "go down to -7" in warned[-1]
+    assert dock._settings.isEnabled()
+
+
+def answer(dock, labels, seconds=1.0, maps=None):
+    compute = dock.session.compute
+    count = int(labels.max())
+    maps = (labels[None] > 0).astype(np.float32) if maps is None else maps
+    compute.done.emit(
+        compute.predictions[-1].job,
+        {
+            "labels": labels,
+            "maps": maps,
+            "mapped": 1,
+            "classes": np.ones(count, np.uint8),
+            "scores": np.ones(count, np.float32),
+            "seconds": seconds,
+        },
+    )
+
+
+def two_models(qtbot, dock):
+    click(qtbot, dock.of_models)
+    choose(dock.first, "old")
+    choose(dock.second, "new")
+
+
+def test_two_models_side_by_side(qtbot, dock, model):
+    two_models(qtbot, dock)
+    assert dock.first.isVisible()
+    assert not dock.prediction.isVisible()
+    click(qtbot, dock.bar.button)
+    compute = dock.session.compute
+    (call,) = compute.predictions  # the second waits for the first
+    assert call.arguments[0].stem == "old"
+    assert call.arguments[1]().shape == (1, 64, 64)
+    compute.happened.emit(call.job, TileDone(1, 4, (slice(0, 9), slice(0, 9))))
+    assert dock.bar.sentence == "Predicting with “old” · tile 1 of 4"
+    answer(dock, predicted(), 2.0)
+    assert compute.predictions[-1].arguments[0].stem == "new"
+    truth = np.array(dock.session.labels.data)
+    with qtbot.waitSignal(dock._judge.judged):
+        answer(dock, truth, 3.5)
+    assert dock.bar.sentence == "Done · B is ahead by 0.667 mean AP"
+    rows = {row[0]: row[1:] for row in dock.table.texts()}
+    assert rows["AP50"] == ["0.333", "<b>1.000</b>", "+0.667"]
+    assert rows["Seconds"] == ["<b>2.0 s</b>", "3.5 s", "+1.5 s"]
+    assert len(dock.plot.lines[1].getData()[1]) == 10
+    assert not dock.errors.isVisible()
+    assert not [layer for layer in model.layers if _layers.role_of(layer) in _layers.VERDICTS]
+    click(qtbot, dock.of_labels)
+    evaluate(qtbot, dock)
+    assert dock.errors.isVisible()
+    assert {len(row) for row in dock.table.texts()} == {2}
+
+
+def test_a_model_is_not_compared_with_itself(qtbot, dock, warned):
+    click(qtbot, dock.of_models)
+    assert dock.first.path != dock.second.path
+    choose(dock.first, "old")
+    choose(dock.second, "old")
+    click(qtbot, dock.bar.button)
+    assert warned == ["A and B are both “old”: choose two models."]
+
+
+def test_a_model_of_other_channels_is_a_sentence(qtbot, dock, folder, warned):
+    write_model(folder / "new.safetensors", dataclasses.replace(CARD, channels=3))
+    two_models(qtbot, dock)
+    click(qtbot, dock.bar.button)
+    assert "“new” was trained on images of 3 channels" in warned[0]
+    assert dock.session.compute.predictions == []
+
+
+def test_stop_and_failure(qtbot, dock, warned):
+    two_models(qtbot, dock)
+    compute = dock.session.compute
+    click(qtbot, dock.bar.button)
+    click(qtbot, dock.bar.button)
+    assert compute.stops == [1]
+    compute.stopped.emit(1, {})
+    assert dock.bar.sentence == "Stopped · nothing was changed."
+    assert dock._settings.isEnabled()
+    click(qtbot, dock.bar.button)
+    compute.failed.emit(2, "Memory ran out.", "Traceback")
+    assert warned == ["Memory ran out."]
+    assert "Traceback" in dock.bar.report
+    click(qtbot, dock.bar.button)
+    answer(dock, predicted())
+    assert len(compute.predictions) == 4
+
+
+def test_the_image_is_closed_meanwhile(qtbot, dock, model, warned):
+    two_models(qtbot, dock)
+    click(qtbot, dock.bar.button)
+    answer(dock, predicted())
+    model.layers.remove("hela")
+    with qtbot.waitSignal(dock._judge.failed):
+        answer(dock, predicted())
+    assert "was closed meanwhile" in warned[0]
+
+
+def many_cells():
+    """Sixteen cells, and maps in which they are sure amid a halo that is cell at 0.5 as well."""
+    truth, maps = np.zeros((64, 64), np.int32), np.zeros((1, 64, 64), np.float32)
+    for label, (y, x) in enumerate(np.ndindex(4, 4), 1):
+        maps[0, 16 * y : 16 * y + 13, 16 * x : 16 * x + 13] = 0.55
+        truth[16 * y + 3 : 16 * y + 10, 16 * x + 3 : 16 * x + 10] = label
+    maps[0][truth > 0] = 0.9
+    return truth, maps
+
+
+def test_what_tuning_finds_is_stored_only_when_asked(qtbot, dock, model, folder):
+    truth, maps = many_cells()
+    dock.session.labels.data = truth
+    two_models(qtbot, dock)
+    path = folder / "old.safetensors"
+    before = path.read_bytes()
+    assert not dock.store.isEnabled()
+    click(qtbot, dock.tune)
+    (call,) = dock.session.compute.predictions
+    assert call.arguments[0] == path
+    with qtbot.waitSignal(dock._tuner.tuned):
+        answer(dock, truth, maps=maps)
+    assert dock.bar.sentence.startswith("Threshold 0.5 → 0.6: mean AP")
+    assert "→ 1.000 on 16 cells" in dock.bar.sentence
+    assert path.read_bytes() == before
+    with qtbot.waitSignal(dock._tuner.stored):
+        click(qtbot, dock.store)
+    assert read_card(path) == dataclasses.replace(CARD, instances=InstanceConfig(threshold=0.6))
+    assert path.read_bytes().endswith(b"weights")
+    assert dock.bar.sentence == "Stored in “old”: threshold 0.6, least score 0.25."
+    assert not dock.store.isEnabled()
+
+
+def test_another_model_is_not_given_what_was_found_for_the_first(qtbot, dock):
+    truth, maps = many_cells()
+    dock.session.labels.data = truth
+    two_models(qtbot, dock)
+    click(qtbot, dock.tune)
+    with qtbot.waitSignal(dock._tuner.tuned):
+        answer(dock, truth, maps=maps)
+    assert dock.store.isEnabled()
+    choose(dock.first, "new")
+    assert not dock.store.isEnabled()
+
+
+def test_nothing_better_leaves_nothing_to_store(qtbot, dock):
+    two_models(qtbot, dock)
+    click(qtbot, dock.tune)
+    with qtbot.waitSignal(dock._tuner.tuned):
+        answer(dock, np.array(dock.session.labels.data))
+    assert "are the best on 2 cells" in dock.bar.sentence
+    assert not dock.store.isEnabled()
+
+
+def test_another_image_has_no_figures_yet(qtbot, dock, model):
+    evaluate(qtbot, dock)
+    model.add_image(np.zeros((8, 8)), name="other")
+    dock.session.image = model.layers["other"]
+    assert not dock.table.isVisible()
+    assert dock.bar.sentence == "Ready to judge cells of “other”."
+    assert dock.truth.layer is None
+
+
+def test_closing_the_panel_stops_what_runs(qtbot, dock):
+    two_models(qtbot, dock)
+    click(qtbot, dock.bar.button)
+    dock.close()
+    assert dock.session.compute.stops == [1]
+    answer(dock, predicted())
+
+
+def test_nothing_is_cut_beside_the_scroll_bar(qtbot, dock):
+    evaluate(qtbot, dock)
+    assert dock.body.parentWidget().minimumSizeHint().width() <= 300
+    two_models(qtbot, dock)
+    assert dock.body.parentWidget().minimumSizeHint().width() <= 300
+
+
+def test_each_kind_has_a_word_and_a_colour():
+    from napari_unet.widgets.evaluate_dock import _WORDS
+
+    assert set(_WORDS) == set(_layers.VERDICT_COLORS) == set(Verdict)
