@@ -195,26 +195,3 @@ def test_micrometres_are_spelt_in_one_way(word):
 def test_what_cannot_be_measured_is_said(given_, words):
     with pytest.raises(InputError, match=words):
         measure(**{"labels": np.ones((2, 2), int), **given_})
-
-
-def test_bounded_by_what_scikit_image_takes():
-    """The work that is not scikit-image's own does not grow into a second measurement."""
-    import time
-
-    from skimage.measure import regionprops_table
-
-    labels = np.zeros((1024, 1024), np.int32)
-    for number, (row, col) in enumerate(np.ndindex(25, 25), 1):
-        labels[40 * row + 5 : 40 * row + 29, 40 * col + 5 : 40 * col + 33] = number
-
-    def cost(function):
-        times = []
-        for _ in range(3):
-            begin = time.thread_time()
-            function()
-            times.append(time.thread_time() - begin)
-        return min(times)
-
-    properties = ["area", "perimeter", "axis_major_length", "eccentricity", "solidity", "centroid"]
-    bare = cost(lambda: regionprops_table(labels, properties=properties))
-    assert cost(lambda: measure(labels)) < 2 * bare
