@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtCore import QEvent
 
 from fake_compute import FakeCompute
+from napari_unet.widgets._panels import open_panel
 from napari_unet.widgets._session import session
 from napari_unet.widgets.all_docks import PANELS, open_all
 
@@ -21,10 +22,10 @@ def window(viewer, add_cells, tmp_path, monkeypatch):
     return viewer
 
 
-def test_four_tabs_in_the_order_of_use(window):
+def test_tabs_in_the_order_of_use(window):
     panels = open_all(window)
     titles = [panels.tabs.tabText(i) for i in range(panels.tabs.count())]
-    assert titles == ["Annotate", "Weight map", "Train", "Predict"]
+    assert titles == ["Annotate", "Weight map", "Train", "Predict", "Measure"]
     assert panels.tabs.currentWidget() is panels.panels["Annotate"]
 
 
@@ -41,6 +42,18 @@ def test_show_panel(window):
     panels = open_all(window)
     for title in PANELS:
         assert panels.show_panel(title) is panels.tabs.currentWidget()
+
+
+def test_a_panel_is_opened_where_it_is(window, qapp):
+    panels = open_all(window)
+    assert open_panel(window, "Measure") is panels.panels["Measure"]
+    assert panels.tabs.currentWidget() is panels.panels["Measure"]
+    window.window.remove_dock_widget(panels)
+    del panels
+    qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    alone = open_panel(window, "Measure")
+    assert alone.isVisibleTo(window.window._qt_window)
+    assert open_panel(window, "Measure") is alone
 
 
 def test_the_button_stands_at_the_same_place_in_every_panel(window, qapp):
