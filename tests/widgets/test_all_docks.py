@@ -74,6 +74,15 @@ def test_tabs_fit_into_the_width(window, qapp):
     assert bar.tabRect(bar.count() - 1).right() <= 320
 
 
+def test_no_panel_is_cut_in_the_look_of_napari(window, qapp):
+    panels = open_all(window)
+    window.window._qt_window.ensurePolished()
+    for title in PANELS:
+        panel = panels.show_panel(title)
+        qapp.processEvents()
+        assert panel.body.parentWidget().minimumSizeHint().width() <= 305, title
+
+
 def test_a_closed_dock_dies(window, qapp):
     panels = open_all(window)
     dead = [weakref.ref(widget) for widget in (panels, *panels.panels.values())]

@@ -82,7 +82,8 @@ def _input(why: str) -> QDoubleSpinBox:
     spin.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
     spin.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
     spin.setKeyboardTracking(False)
-    spin.setMinimumWidth(60)
+    # napari's own least width is for an input with buttons
+    spin.setStyleSheet("QDoubleSpinBox {min-width: 44px;}")
     guard_wheel(spin)
     return spin
 

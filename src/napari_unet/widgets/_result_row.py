@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 
 class ResultRow(QWidget):
@@ -38,8 +38,8 @@ class ResultRow(QWidget):
         self.save.setVisible(offered)
 
 
-def _button(text: str, why: str) -> QToolButton:
-    button = QToolButton()
+def _button(text: str, why: str) -> QPushButton:
+    button = QPushButton()
     button.setText(text)
     button.setToolTip(why)
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
