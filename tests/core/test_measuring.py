@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.files import expand, read_labels
 from napari_unet.core.measuring import measure, spell_unit, summarise
 
 planes = arrays(
@@ -195,3 +196,14 @@ def test_micrometres_are_spelt_in_one_way(word):
 def test_what_cannot_be_measured_is_said(given_, words):
     with pytest.raises(InputError, match=words):
         measure(**{"labels": np.ones((2, 2), int), **given_})
+
+
+def test_real_nuclei(shared_data):
+    """Counts and sizes of BBBC039 are those that its description states."""
+    tables = [measure(read_labels(path)) for path in expand(shared_data / "bbbc039/val/labels")]
+    diameters = np.concatenate([table["equivalent_diameter_px"] for table in tables])
+    assert len(diameters) == 698
+    assert np.median(diameters) == pytest.approx(28.9, abs=0.05)
+    assert np.percentile(diameters, (5, 95)) == pytest.approx((7.4, 36.5), abs=0.05)
+    assert all((table["axis_major_px"] >= table["axis_minor_px"]).all() for table in tables)
+    assert all(((table["solidity"] > 0) & (table["solidity"] <= 1)).all() for table in tables)

@@ -83,6 +83,18 @@ def test_no_panel_is_cut_in_the_look_of_napari(window, qapp):
         assert panel.body.parentWidget().minimumSizeHint().width() <= 305, title
 
 
+def test_the_line_around_a_cell_goes_with_the_dock(window, qapp, qtbot):
+    dock = open_all(window).show_panel("Measure")
+    dock.measurer.is_looked_at = True
+    qtbot.waitUntil(lambda: dock.model.rowCount() == 2)
+    dock.table.selectRow(1)
+    assert [layer.name for layer in window.layers][-1] == "by hand · chosen cell"
+    qapp.processEvents()
+    window.window.remove_dock_widget("all")
+    qapp.processEvents()
+    assert "by hand · chosen cell" not in window.layers
+
+
 def test_a_closed_dock_dies(window, qapp):
     panels = open_all(window)
     dead = [weakref.ref(widget) for widget in (panels, *panels.panels.values())]

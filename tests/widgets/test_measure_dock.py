@@ -231,6 +231,7 @@ def test_a_row_leads_to_its_cell_and_changes_nothing_else(qtbot, dock, layer, mo
     click_row(qtbot, dock, 1)
     assert marker.nshapes == 1
     assert marker.data[0].max() < 10
+    np.testing.assert_allclose(marker.edge_color, [[1, 0x4D / 255, 0xF0 / 255, 1]])
     assert model.layers.selection.active is model.layers["hela"]
     assert (layer.colormap, layer.selected_label) == (colors, selected)
     assert not layer.show_selected_label

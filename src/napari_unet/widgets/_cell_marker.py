@@ -51,9 +51,8 @@ def mark_cell(
     width = _WIDTH / (_planes.find_camera(viewer).zoom * abs(float(layer.scale[axis])))
     # in place: a layer that goes and comes lets the canvas draw what is there no more
     layer.data = [(_into(outline, index), "path")]
-    layer.edge_width = [width]
-    layer.edge_color = [_layers.MARKER_COLOR]
-    layer.selected_data = set()
+    if layer.edge_width != [width]:
+        layer.edge_width = [width]
     return layer
 
 

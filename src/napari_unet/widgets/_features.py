@@ -41,9 +41,12 @@ def write_measurements(layer: Labels, table: Table) -> None:
     """Put the measurements of a table of `measure` into the features of its layer.
 
     A column of the person's that has the name of one of ours keeps its values. Rows that only we
-    wrote go with their cell.
+    wrote go with their cell. A table whose `index` holds no labels is left as it is.
     """
     theirs = _without_ours(layer, table["label"])
+    if not _holds_labels(theirs[_INDEX]):
+        return
+    theirs[_INDEX] = theirs[_INDEX].astype(np.int64)
     names = [name for name in table if name not in _SAID and name not in theirs]
     if _ours(layer) != names:
         ours = {**layer.metadata.get(KEY, {}), _MEASURED: names}
@@ -63,4 +66,10 @@ def _without_ours(layer: Labels, present: np.ndarray) -> pd.DataFrame:
     if _INDEX not in theirs:
         theirs.insert(0, _INDEX, np.arange(len(theirs)))
     says_something = theirs.drop(columns=_INDEX).notna().any(axis=1)
-    return theirs[says_something | theirs[_INDEX].isin(present)]
+    return theirs[says_something | theirs[_INDEX].isin(present)].copy()
+
+
+def _holds_labels(values: pd.Series) -> bool:
+    """Whether all are whole numbers, of whatever type."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    return bool((numbers == numbers.round()).all())

@@ -100,8 +100,12 @@ def add_regions(viewer: ViewerModel, image: Image) -> Shapes:
 
 def add_marker(viewer: ViewerModel, labels: Labels) -> Shapes:
     """Add an empty Shapes layer for the line around a cell of `labels`."""
-    transparent = [0.0, 0.0, 0.0, 0.0]
-    layer = Shapes(ndim=labels.ndim, face_color=transparent, **_describe(MARKER, labels))
+    layer = Shapes(
+        ndim=labels.ndim,
+        edge_color=MARKER_COLOR,
+        face_color=[0.0, 0.0, 0.0, 0.0],
+        **_describe(MARKER, labels),
+    )
     return _add(viewer, layer)
 
 
