@@ -317,3 +317,47 @@ def test_bad_input_is_one_sentence_and_exit_code_2(folder, model, tmp_path):
         )
         assert len(error) > 30, (i, error)
     assert not (tmp_path / "x").exists() or not any((tmp_path / "x").iterdir())
+
+
+def test_measure(folder, tmp_path):
+    table = tmp_path / "new" / "cells.csv"
+    done = call(
+        *("measure", folder / "labels", "--images", folder / "images"),
+        *("--scale", 0.5, "--unit", "µm", "-o", table, "--json"),
+    )
+    assert json.loads(done.stdout) == {"table": str(table), "files": 4, "cells": 80}
+    with table.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["file"] for row in rows} == {str(folder / f"labels/cell{i}.tif") for i in range(4)}
+    assert [row["label"] for row in rows[:20]] == [str(label) for label in range(1, 21)]
+    assert {row["area_um2"] for row in rows} == {"49.0"}
+    assert all(135 < float(row["intensity_mean"]) < 145 for row in rows)
+    call("measure", folder / "labels/cell0.tif", "--scale", 2, 1, "--unit", "um", "-o", table)
+    with table.open(encoding="utf-8") as file:
+        (row, *_) = csv.DictReader(file)
+    assert row["area_um2"] == "392.0"
+    assert "intensity_mean" not in row
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--scale", 0.5), "need a unit"),
+        (("--scale", 1, 2, 3, "--unit", "um"), "the height and the width"),
+        (("--images", "nowhere"), "nowhere"),
+        (("--unit", "m/s"), "no unit of length"),
+    ],
+)
+def test_what_cannot_be_measured_is_a_sentence(folder, tmp_path, flags, words):
+    table = tmp_path / "cells.csv"
+    done = call("measure", folder / "labels", *flags, "-o", table, expect=2)
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not table.exists()
+
+
+def test_measuring_writes_over_no_labels(folder):
+    path = folder / "labels" / "cell1.tif"
+    before = path.read_bytes()
+    assert "written over" in call("measure", path, "-o", path, expect=2).stderr
+    assert path.read_bytes() == before

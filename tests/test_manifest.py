@@ -90,7 +90,15 @@ def test_the_menus_are_open_to_plugins(manifest: PluginManifest) -> None:
 
 def test_the_panels_have_their_names(manifest: PluginManifest) -> None:
     names = [widget.display_name for widget in manifest.contributions.widgets]
-    assert names == ["All panels", "Annotate", "Weight map", "Train", "Predict", "Evaluate"]
+    assert names == [
+        "All panels",
+        "Annotate",
+        "Weight map",
+        "Train",
+        "Predict",
+        "Measure",
+        "Evaluate",
+    ]
 
 
 def test_the_samples_are_those_of_the_core(manifest: PluginManifest) -> None:

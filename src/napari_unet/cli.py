@@ -196,6 +196,35 @@ def _plane(text: str) -> tuple[str, int]:
     return axis.upper(), int(index)
 
 
+def run_measure(given: argparse.Namespace) -> dict[str, Any]:
+    """Measure the cells of label files, into one table as CSV."""
+    from napari_unet.core.files import expand, pair_by_stem, read_image, read_labels
+    from napari_unet.core.measuring import measure
+    from napari_unet.core.tables import join_tables, write_table
+
+    paths = expand(given.labels, "labels")
+    image_of: dict[Path, Path] = {}
+    if given.images:
+        image_of = {label: image for image, label in pair_by_stem(expand(given.images), paths)}
+    if len(given.scale) > 2:
+        raise InputError("--scale takes one number, or the height and the width of a pixel.")
+    for path in (*paths, *image_of.values()):
+        if given.output.exists() and given.output.samefile(path):
+            raise InputError(f"{given.output} would be written over: choose another output file.")
+    tables = []
+    for path in paths:
+        image = read_image(image_of[path]) if path in image_of else None
+        try:
+            table = measure(read_labels(path), image, (given.scale[0], given.scale[-1]), given.unit)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        _say(f"{path}: {len(table['label'])} cells")
+        tables.append(table)
+    table = join_tables("file", [str(path) for path in paths], tables)
+    write_table(given.output, table)
+    return {"table": str(given.output), "files": len(paths), "cells": len(table["file"])}
+
+
 def run_info(given: argparse.Namespace) -> dict[str, Any]:
     """The device and why, and the versions; or the card of a model."""
     from napari_unet.core.card import read_card
@@ -446,6 +475,22 @@ def _make_parser() -> argparse.ArgumentParser:
 
     evaluate = add("evaluate", run_evaluate)
     add_evaluate_flags(evaluate)
+
+    measure = add("measure", run_measure)
+    measure.add_argument("labels", nargs="+", metavar="LABELS", help="files, folders or patterns")
+    measure.add_argument(
+        "--images", nargs="+", metavar="PATH", help="of the same stems, for the intensities"
+    )
+    measure.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.csv")
+    measure.add_argument(
+        "--scale",
+        nargs="+",
+        type=float,
+        default=[1.0],
+        metavar="SIZE",
+        help="side of a pixel in --unit, or its height and its width; default: in pixels",
+    )
+    measure.add_argument("--unit", default="px", metavar="UNIT", help="of --scale, such as um")
 
     info = add("info", run_info)
     info.add_argument("model", nargs="?", type=Path, metavar="MODEL")

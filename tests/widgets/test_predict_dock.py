@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import struct
 import time
@@ -160,6 +161,43 @@ def test_the_last_move_of_the_slider_counts(qtbot, dock):
         dock.instances.input("threshold").value = float(value)
     qtbot.waitUntil(lambda: dock.result.text().startswith("No cells"))
     assert shown(dock).data.max() == 0
+
+
+def test_cells_at_the_border_are_dropped_without_the_net(qtbot, dock):
+    compute = click(qtbot, dock)
+    result = three_cells()
+    result["maps"][0, 60:, :10] = 0.9
+    answer(qtbot, dock, result)
+    for dropped, cells in ((True, "3 cells"), (False, "4 cells")):
+        with qtbot.waitSignal(dock._predictor.shown):
+            dock.more_instances.input("drop_border").value = dropped
+        assert dock.result.text().startswith(cells)
+        assert bool(shown(dock).data[62, 3]) is not dropped
+    assert len(compute.predictions) == 1
+
+
+def test_what_was_found_can_be_saved(qtbot, dock, tmp_path, monkeypatch):
+    path = tmp_path / "cells.csv"
+    monkeypatch.setattr("napari_unet.widgets._saving.ask_for_csv", lambda dock, name: path)
+    assert not dock._results.save.isVisible()
+    click(qtbot, dock)
+    answer(qtbot, dock, three_cells())
+    qtbot.mouseClick(dock._results.save, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: dock.result.text() == "Saved 3 cells as “cells.csv”.")
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["area_px2"] for row in rows] == ["100.0", "100.0", "9.0"]
+    pixels = dock.session.image.data
+    assert float(rows[2]["intensity_mean"]) == pytest.approx(pixels[50:53, 50:53].mean())
+
+
+def test_no_cells_no_table(qtbot, dock):
+    click(qtbot, dock)
+    answer(qtbot, dock, three_cells())
+    assert dock._results.table.isVisible()
+    with qtbot.waitSignal(dock._predictor.shown):
+        dock.instances.input("threshold").value = 0.99
+    assert not dock._results.table.isVisible()
 
 
 def test_a_part_is_put_in_its_place_and_the_rest_is_kept(qtbot, dock, monkeypatch):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from napari_unet.widgets._features import read_feature
 from napari_unet.widgets._layers import KEY
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ def classes_of_cells(layer: Labels) -> dict[int, int]:
         if number >= 1:
             classes[int(label)] = number
     return classes
+
+
+def said_classes(layer: Labels) -> tuple[tuple[str, ...], dict[int, Any]]:
+    """All that a layer says of classes, to be compared: their names, and that of each cell."""
+    return class_names(layer), read_feature(layer, "class") or {}
 
 
 def set_class(layer: Labels, label: int, name: str) -> None:

@@ -40,9 +40,11 @@ WEIGHTS = "weights"
 PREDICTION = "prediction"
 VERDICTS = tuple(str(verdict) for verdict in Verdict)
 """Roles of the layers that show what is right and wrong of a prediction."""
+MARKER = "marker"
 
 BACKGROUND_COLOR = (0.36, 0.45, 0.62, 0.55)
 REGION_COLOR = "#4cc9f0"
+MARKER_COLOR = "#ff4df0"
 
 _NAMES = {
     ANNOTATION: "annotation",
@@ -50,6 +52,7 @@ _NAMES = {
     WEIGHTS: "weights",
     PREDICTION: "prediction",
     **{role: role for role in VERDICTS},
+    MARKER: "chosen cell",
 }
 VERDICT_COLORS = {
     Verdict.TRUE_POSITIVE: "#1fb37d",
@@ -72,7 +75,7 @@ def role_of(layer: Layer) -> str:
     return str(layer.metadata.get(KEY, {}).get("role", ""))
 
 
-def find(viewer: ViewerModel, role: str, image: Image) -> Any | None:
+def find(viewer: ViewerModel, role: str, image: Image | Labels) -> Any | None:
     """Find the layer that plays `role` for `image`; the topmost where there are several."""
     for layer in reversed(viewer.layers):
         if role_of(layer) != role:
@@ -107,6 +110,17 @@ def add_regions(viewer: ViewerModel, image: Image) -> Shapes:
         **_describe(REGIONS, image),
     )
     layer.current_edge_width = width
+    return _add(viewer, layer)
+
+
+def add_marker(viewer: ViewerModel, labels: Labels) -> Shapes:
+    """Add an empty Shapes layer for the line around a cell of `labels`."""
+    layer = Shapes(
+        ndim=labels.ndim,
+        edge_color=MARKER_COLOR,
+        face_color=[0.0, 0.0, 0.0, 0.0],
+        **_describe(MARKER, labels),
+    )
     return _add(viewer, layer)
 
 
@@ -286,7 +300,7 @@ def _add(viewer: ViewerModel, layer: _AnyLayer, above: Layer | None = None) -> _
     return layer
 
 
-def _describe(role: str, image: Image) -> dict[str, Any]:
+def _describe(role: str, image: Image | Labels) -> dict[str, Any]:
     """Name, role and place in the world of a layer that belongs to `image`."""
     return {
         "name": f"{image.name} · {_NAMES[role]}",

@@ -72,6 +72,7 @@ class Session:
         self._regions: Shapes | None = None
         self._complete: tuple[Any, NDArray[np.bool_] | None] | None = None
         self._classes: dict[int, int] | None = None
+        self._said_classes: Any = None
         self._connections = Connections()
         for name in ("inserted", "removed"):
             self._connections.connect(getattr(viewer.layers.events, name), self._on_layers)
@@ -111,6 +112,7 @@ class Session:
         self._of_labels.undo()
         self._labels = layer
         self._classes = None
+        self._said_classes = None if layer is None else _classes.said_classes(layer)
         if layer is not None:
             for event in (layer.events.features, layer.events.metadata):
                 self._of_labels.connect(event, self._on_classes)
@@ -350,6 +352,11 @@ class Session:
             self.regions_changed.emit()
 
     def _on_classes(self, event: Any = None) -> None:
+        # the table of features and the metadata hold more than classes, such as measurements
+        said = None if self._labels is None else _classes.said_classes(self._labels)
+        if said == self._said_classes:
+            return
+        self._said_classes = said
         self._classes = None
         self.classes_changed.emit()
 

@@ -8,8 +8,10 @@ from qtpy.QtCore import QEvent, QSize
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_unet.widgets._dock import HEIGHT, WIDTH
+from napari_unet.widgets._panels import ALL, PLUGIN
 from napari_unet.widgets.annotate_dock import AnnotateDock
 from napari_unet.widgets.evaluate_dock import EvaluateDock
+from napari_unet.widgets.measure_dock import MeasureDock
 from napari_unet.widgets.predict_dock import PredictDock
 from napari_unet.widgets.train_dock import TrainDock
 from napari_unet.widgets.weights_dock import WeightsDock
@@ -17,8 +19,6 @@ from napari_unet.widgets.weights_dock import WeightsDock
 if TYPE_CHECKING:
     import napari.viewer
 
-PLUGIN = "napari-unet-cells"
-TITLE = "All panels"
 _TABS = "QTabBar {padding: 0px; border: 0px;} QTabBar::tab {padding: 4px 4px;}"
 
 PANELS = {
@@ -26,12 +26,13 @@ PANELS = {
     "Weight map": WeightsDock,
     "Train": TrainDock,
     "Predict": PredictDock,
+    "Measure": MeasureDock,
     "Evaluate": EvaluateDock,
 }
 
 
 class AllDocks(QWidget):
-    """The panels Annotate, Weight map, Train, Predict and Evaluate as tabs of one dock."""
+    """All panels as tabs of one dock, in the order in which they are used."""
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # noqa: UP037 - npe2
         super().__init__()
@@ -72,7 +73,7 @@ class AllDocks(QWidget):
 
 def open_all(viewer: "napari.viewer.Viewer") -> AllDocks:  # noqa: UP037
     """Open the panels at the right of the window, or bring them to the front if they are open."""
-    dock, panels = viewer.window.add_plugin_dock_widget(PLUGIN, TITLE)
+    dock, panels = viewer.window.add_plugin_dock_widget(PLUGIN, ALL)
     dock.show()
     dock.raise_()
     return panels

@@ -25,9 +25,13 @@ from napari_unet.widgets._device_badge import DeviceBadge, short_name
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import Fold, Form, tidy
 from napari_unet.widgets._image_choice import ImageChoice
+from napari_unet.widgets._layers import PREDICTION, find
 from napari_unet.widgets._model_choice import ModelChoice
 from napari_unet.widgets._model_files import check_channels, describe
+from napari_unet.widgets._panels import open_panel
 from napari_unet.widgets._predictor import Predictor, Shown
+from napari_unet.widgets._result_row import ResultRow
+from napari_unet.widgets._saving import save_measurements
 from napari_unet.widgets._task_bar import TaskBar, TaskState
 
 if TYPE_CHECKING:
@@ -51,6 +55,9 @@ class PredictDock(Dock):
         self.result = QLabel()
         self.result.setWordWrap(True)
         self.result.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._results = ResultRow(self.result)
+        self._results.table_clicked.connect(self.open_table)
+        self._results.save_clicked.connect(self.save_table)
         self._about = QLabel()
         self._about.setWordWrap(True)
         self._about.setTextFormat(Qt.TextFormat.RichText)
@@ -67,7 +74,7 @@ class PredictDock(Dock):
         rows.addRow(self.prediction)
         advanced = Fold("Advanced", content)
         self.add_settings(self._settings)
-        for widget in (self.bar, self.result, self._about, advanced):
+        for widget in (self.bar, self._results, self._about, advanced):
             self.body.addWidget(widget)
         self.body.addStretch(1)
         self._connect()
@@ -154,10 +161,26 @@ class PredictDock(Dock):
             self._fail(str(error), "")
             return
         self.result.clear()
+        self._results.offer(False)
         self._settings.setEnabled(False)
         waiting = self.session.compute.report is None
         self.bar.prepare(
             "Preparing · the compute process is starting" if waiting else "Preparing · normalising"
+        )
+
+    def open_table(self) -> None:
+        """Open the Measure panel, or bring it to the front."""
+        open_panel(self.session.viewer, "Measure")
+
+    def save_table(self) -> None:
+        """Measure the predicted cells and write them where the person says."""
+        image = self.session.image
+        layer = None if image is None else find(self.session.viewer, PREDICTION, image)
+        if layer is None:
+            self.result.setText("The prediction was closed: predict again.")
+            return
+        save_measurements(
+            self, self.session, layer, on_done=self.result.setText, on_error=self.result.setText
         )
 
     def _relabel(self) -> None:
@@ -169,6 +192,7 @@ class PredictDock(Dock):
 
     def _on_shown(self, shown: Shown) -> None:
         self.result.setText(self._describe(shown))
+        self._results.offer(shown.cells > 0)
         if self.bar.state is not TaskState.DONE:
             self._end(" · ".join(filter(None, ("Done", f"{shown.seconds:.1f} s", self._device))))
 

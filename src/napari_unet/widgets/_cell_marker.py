@@ -1,0 +1,82 @@
+"""A line of ours around one cell: the person's layers keep their colours and their selection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Shapes
+from numpy.typing import NDArray
+
+from napari_unet.core.outlines import find_outline
+from napari_unet.core.types import Region
+from napari_unet.widgets import _layers, _planes
+from napari_unet.widgets._planes import PlaneIndex
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_unet.widgets._session import Session
+
+_WIDTH = 2.5
+"""Of the line, in pixels of the screen when the cell is chosen."""
+
+
+def mark_cell(
+    session: Session, labels: Labels, label: int, index: PlaneIndex, box: Region
+) -> Shapes | None:
+    """Draw a line around a cell, and none around the one before.
+
+    Parameters
+    ----------
+    index : PlaneIndex
+        The plane of `labels` that it lies on.
+    box : Region
+        Where it lies on it. Where it is there no more, there is no line.
+
+    Returns
+    -------
+    Shapes or None
+        The layer of the line; None where there is none.
+    """
+    outline = find_outline(_planes.read_plane(labels, index), label, box)
+    if outline is None:
+        clear_mark(session)
+        return None
+    viewer = session.viewer
+    layer = _layers.find(viewer, _layers.MARKER, labels)
+    if layer is None:
+        layer = _layers.add_marker(viewer, labels)
+    axis = _planes.plane_axes(index)[-1]
+    width = _WIDTH / (_planes.find_camera(viewer).zoom * abs(float(layer.scale[axis])))
+    # in place: a layer that goes and comes lets the canvas draw what is there no more
+    layer.data = [(_into(outline, index), "path")]
+    if layer.edge_width != [width]:
+        layer.edge_width = [width]
+    return layer
+
+
+def clear_mark(session: Session) -> None:
+    """Take the line away; its layer stays, empty, until `remove_mark`."""
+    for layer in _markers(session):
+        if layer.nshapes:
+            layer.data = []
+
+
+def remove_mark(session: Session) -> None:
+    """Take the layer of the line away."""
+    for layer in _markers(session):
+        session.viewer.layers.remove(layer)
+
+
+def _markers(session: Session) -> list[Shapes]:
+    layers = session.viewer.layers
+    return [layer for layer in layers if _layers.role_of(layer) == _layers.MARKER]
+
+
+def _into(outline: NDArray[np.float64], index: PlaneIndex) -> NDArray[np.float64]:
+    """The line on its plane of a stack."""
+    points = np.empty((len(outline), len(index)))
+    points[:] = [np.nan if place is None else place for place in index]
+    points[:, list(_planes.plane_axes(index))] = outline
+    return points

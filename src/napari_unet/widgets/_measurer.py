@@ -1,0 +1,176 @@
+"""Measures a labels layer off the GUI thread, again whenever it was edited and the hand rests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QObject, Signal
+
+from napari_unet.core.annotation import check_labels
+from napari_unet.core.errors import InputError
+from napari_unet.core.label_boxes import find_boxes
+from napari_unet.core.measuring import PIXEL, Scale, measure
+from napari_unet.core.tables import Table
+from napari_unet.core.types import Region
+from napari_unet.widgets import _dirty, _planes
+from napari_unet.widgets._connections import Connections
+from napari_unet.widgets._features import read_feature
+from napari_unet.widgets._hand import RestTimer
+from napari_unet.widgets._planes import PlaneIndex
+from napari_unet.widgets._session import Session
+from napari_unet.widgets._worker import Latest
+
+_PAUSE_MS = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The cells of one plane: what they measure, where each lies, and in what unit."""
+
+    table: Table
+    boxes: dict[int, Region]
+    scale: Scale
+    unit: str
+    index: PlaneIndex
+
+
+def measurement_of(session: Session, layer: Labels) -> Callable[[], Measured]:
+    """What measures the plane of a labels layer that is shown, when a thread calls it.
+
+    The grey values and the size of a pixel are those of the session's image.
+
+    Raises
+    ------
+    InputError
+        There is no image, or the labels are not of its size.
+    """
+    image = session.need_image()
+    if not session.fits(layer):
+        raise InputError(f"“{layer.name}” is not of the size of “{image.name}”: choose others.")
+    index = session.plane_index(layer)
+    read_labels, read_image = _planes.plane_reader(layer, index), session.image_reader()
+    scale, unit = pixel_size(session)
+    classes, scores = read_feature(layer, "class"), read_feature(layer, "score")
+    name, colours = f"“{layer.name}”", ("red", "green", "blue") if image.rgb else None
+
+    def work() -> Measured:
+        labels = check_labels(read_labels(), name=name)
+        said = None if classes is None else {i: _as_words(value) for i, value in classes.items()}
+        table = measure(labels, read_image(), scale, unit, said, scores, colours)
+        return Measured(table, dict(find_boxes(labels)), scale, unit, index)
+
+    return work
+
+
+def pixel_size(session: Session) -> tuple[Scale, str]:
+    """Height and width of a pixel of the image, and their unit; 1 × 1 px where none is said."""
+    image = session.need_image()
+    axes = _planes.plane_axes(session.plane_index(image))
+    units = {f"{image.units[axis]:~P}" for axis in axes}
+    unit = units.pop()
+    if units or unit in ("pixel", "px", ""):
+        return (1.0, 1.0), PIXEL
+    height, width = (abs(float(image.scale[axis])) for axis in axes)
+    return (height, width), unit
+
+
+class Measurer(QObject):
+    """Keeps the measurements of one labels layer up to date while somebody looks at them.
+
+    Signals
+    -------
+    measured(measured : Measured)
+    failed(sentence : str)
+    """
+
+    measured = Signal(object)
+    failed = Signal(str)
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._layer: Labels | None = None
+        self._watched = Connections()
+        self._connections = Connections()
+        self._is_looked_at = False
+        self._is_stale = True
+        self._working = Latest(self)
+        self._pause = RestTimer(_PAUSE_MS, self._start)
+        self._connections.add(self._pause.stop)
+        self._connections.connect(session.image_changed, self.refresh)
+
+    @property
+    def layer(self) -> Labels | None:
+        """The labels that are measured."""
+        return self._layer
+
+    @layer.setter
+    def layer(self, layer: Labels | None) -> None:
+        self._watched.undo()
+        self._layer = layer
+        if layer is not None:
+            session = self._session
+
+            def plane() -> _dirty.Plane:
+                index = session.plane_index(layer)
+                return index, _planes.read_plane(layer, index)
+
+            self._watched.add(_dirty.watch(layer, self._on_edit, plane))
+        self.refresh()
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether the results are seen; what is not seen is not measured."""
+        return self._is_looked_at
+
+    @is_looked_at.setter
+    def is_looked_at(self, looked_at: bool) -> None:
+        self._is_looked_at = looked_at
+        if looked_at and self._is_stale:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Measure now, if somebody looks."""
+        self._is_stale = True
+        self._pause.stop()
+        self._start()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._is_looked_at = False
+        self._watched.undo()
+        self._connections.undo()
+
+    def _on_edit(self, region: Region | None) -> None:
+        self._is_stale = True
+        if self._is_looked_at:
+            self._pause.start()
+
+    def _start(self) -> None:
+        layer = self._layer
+        if layer is None or not self._is_looked_at:
+            return
+        self._is_stale = False
+        try:
+            work = measurement_of(self._session, layer)
+        except InputError as error:
+            self.failed.emit(str(error))
+            return
+        self._working.run(
+            work,
+            on_done=lambda measured: self._deliver(layer, measured),
+            on_error=self.failed.emit,
+        )
+
+    def _deliver(self, layer: Labels, measured: Measured) -> None:
+        if layer is self._layer:
+            self.measured.emit(measured)
+
+
+def _as_words(value: Any) -> str:
+    """A class as text; the number of a class may have become a float in the table."""
+    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
