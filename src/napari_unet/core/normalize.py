@@ -57,11 +57,8 @@ def percentiles(
     middles = np.empty(len(image))
     if image.dtype == np.bool_:
         image = image.view(np.uint8)
+    _check_finite(image, name)
     for channel, plane in enumerate(image):
-        if np.issubdtype(plane.dtype, np.floating) and not np.isfinite(plane).all():
-            raise InputError(
-                f"{name} holds NaN or infinite values in channel {channel}: replace them first."
-            )
         low, high, dark, middle, bright = np.percentile(plane[::stride, ::stride], ranks)
         if high <= low or bright <= dark:
             low, high = dark, bright = plane.min(), plane.max()
@@ -86,7 +83,10 @@ def settle_polarity(images: Iterable[NDArray[Any]], config: NormalizeConfig) -> 
 
 
 def normalize(
-    image: NDArray[Any], config: NormalizeConfig | None = None, name: str = "image"
+    image: NDArray[Any],
+    config: NormalizeConfig | None = None,
+    name: str = "image",
+    pairs: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float32]:
     """Scale each channel so that its low percentile is 0 and its high percentile is 1.
 
@@ -97,13 +97,19 @@ def normalize(
 
     Parameters, errors
         As `percentiles`.
+    pairs : (C, 2) float64 array, optional
+        The grey values that become 0 and 1, where `image` is a part of what they are known of; by
+        default the percentiles of `image`.
 
     Returns
     -------
     (C, H, W) float32 array
     """
     config = config or NormalizeConfig()
-    pairs = percentiles(image, config, name)
+    if pairs is None:
+        pairs = percentiles(image, config, name)
+    else:
+        _check_finite(image, name)
     out = np.empty(image.shape, np.float32)
     for plane, (black, white), target in zip(image, pairs, out, strict=True):
         # subtract in float64 row by row: 32-bit integers do not fit into float32
@@ -114,6 +120,14 @@ def normalize(
             np.arcsinh(target, out=target)
             target /= np.arcsinh(config.stretch)
     return out
+
+
+def _check_finite(image: NDArray[Any], name: str) -> None:
+    for channel, plane in enumerate(image):
+        if np.issubdtype(plane.dtype, np.floating) and not np.isfinite(plane).all():
+            raise InputError(
+                f"{name} holds NaN or infinite values in channel {channel}: replace them first."
+            )
 
 
 def _shape(image: NDArray[Any]) -> str:
