@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.instances import label_instances
-from napari_unet.core.mosaic import number_by_overlap
+from napari_unet.core.mosaic import diameters, number_by_overlap
 from napari_unet.core.types import Region
 from napari_unet.core.windows import shift
 
@@ -31,11 +31,14 @@ class Piece:
         The cells that reach into new tiles, and beside them what was shown before.
     cells : int
         Number of those that lie in finished tiles.
+    diameter : float
+        Their median diameter in pixels; NaN where there is none.
     """
 
     region: Region
     labels: NDArray[np.int32]
     cells: int
+    diameter: float
 
 
 def label_finished(
@@ -82,8 +85,9 @@ def label_finished(
     before = shown[box]
     number = number_by_overlap(labels, before, np.arange(int(shown.max(initial=0)) + 1) > 0)
     labels = np.where(fresh | (done & (number > 0)), number, before).astype(np.int32)
-    cells = np.count_nonzero(np.bincount(labels[done].clip(0))[1:])
-    return Piece(box, labels, int(cells))
+    sizes = diameters(labels[done])
+    median = float(np.median(sizes)) if sizes.size else float("nan")
+    return Piece(box, labels, sizes.size, median)
 
 
 def meet(one: Region, other: Region) -> bool:

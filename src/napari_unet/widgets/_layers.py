@@ -189,7 +189,7 @@ def show_piece(
     region: Region,
     index: PlaneIndex,
 ) -> Labels:
-    """As `show_prediction` of a part, while more of it is on its way: only the part is drawn anew."""
+    """As `show_prediction` of a part while more is on its way: only that part is drawn anew."""
     layer = find(viewer, PREDICTION, image)
     if layer is None or index != _planes.find_plane(viewer, image):
         return show_prediction(viewer, image, labels, region, index)
@@ -292,9 +292,13 @@ def _zeros(image: Image, dtype: type[np.generic]) -> NDArray[Any]:
         ) from None
 
 
+def fits(layer: Labels, image: Image) -> bool:
+    """Whether a layer of ours has the size that belongs to its image, as it is now."""
+    return bool(layer.data.shape == _shape(image))
+
+
 def _make_fit(layer: Labels, image: Image) -> None:
-    """Empty a layer of ours where it has not the size that belongs to its image any more."""
-    if layer.data.shape != _shape(image):
+    if not fits(layer, image):
         layer.data = _zeros(image, np.int32)
         layer.scale, layer.translate = _scale(image), _origin(image)
 

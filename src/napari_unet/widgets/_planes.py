@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -119,6 +120,13 @@ def plane_reader(layer: Image | Labels, index: PlaneIndex) -> Reader:
     """
     data, where = _full_resolution(layer), plane_slices(index)
     return lambda: np.array(data[where])
+
+
+def count_planes(layer: Image | Labels) -> int:
+    """Planes of a stack, whichever two axes they have: those of the last two."""
+    channels = channel_axis(layer)
+    sizes = [size for axis, size in enumerate(spatial_shape(layer)) if axis != channels]
+    return math.prod(sizes[:-2])
 
 
 def count_channels(image: Image) -> int:
