@@ -15,7 +15,7 @@ from napari_unet.core.events import exhaust
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
 from napari_unet.core.normalize import normalize, percentiles
 from napari_unet.core.prediction import look_for_zoom, predict
-from napari_unet.core.types import Looking, TileDone, Warned
+from napari_unet.core.types import Looking, Prediction, TileDone, Warned
 from napari_unet.core.windows import shift, take_middle, take_window
 
 SAME = UNetConfig(base=4, depth=3, classes=2)
@@ -212,3 +212,21 @@ def test_a_zoom_that_is_known_is_not_looked_for_again():
     again = exhaust(predict(model, image, config, zoom=zoom), known.append)
     assert all(isinstance(event, TileDone) for event in known)
     np.testing.assert_allclose(again.probabilities, whole.probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize(("diameter", "zoom", "tiles"), [(24.0, 1.0, [1]), (48.0, 0.5, [1, 4, 1])])
+def test_many_cells_of_the_expected_size_are_enough_of_a_look(diameter, zoom, tiles, monkeypatch):
+    """A glance is one tile of four; where it shows cells of another size all four are looked at."""
+    model = untrained(UNetConfig(base=4, depth=2, distance=True))
+    model = Model(model.segmenter, dataclasses.replace(model.card, any_size=True, diameter=24.0))
+    grid, inside = np.arange(512) // 52, np.arange(512) % 52 < diameter * np.sqrt(np.pi) / 2
+    labels = (1 + 10 * grid[:, None] + grid) * (inside[:, None] & inside)
+    found = Prediction(labels, np.ones(0), np.ones(0))
+    stitcher = type(model.segmenter.stitcher((slice(0, 8), slice(0, 8))))
+    monkeypatch.setattr(stitcher, "result", lambda self, config: found)
+    image = np.random.default_rng(1).random((1, 1024, 1024))
+    config = PredictConfig(device="cpu", precision="float32")
+    events = []
+    looking = look_for_zoom(model, image, take_middle((1024, 1024)), config)
+    assert exhaust(looking, events.append) == zoom
+    assert [event.total for event in events if event.done == event.total] == tiles

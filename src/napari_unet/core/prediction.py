@@ -23,14 +23,16 @@ from napari_unet.core.device import (
 )
 from napari_unet.core.errors import InputError
 from napari_unet.core.models.base import Segmenter, Stitcher
-from napari_unet.core.mosaic import median_diameter
+from napari_unet.core.mosaic import diameters
 from napari_unet.core.normalize import normalize
 from napari_unet.core.tiling import grid, read
 from napari_unet.core.types import Looking, PredictEvent, Prediction, Region, TileDone, Warned
-from napari_unet.core.windows import take_middle
+from napari_unet.core.windows import shift, take_middle
 
 _SMALLEST_TILE = 64
 _LOOKS = 3
+_GLANCE = 512  # px: one tile, a quarter of the time of a look
+_ENOUGH = 20  # cells whose median size is sure enough to stay with a zoom
 
 
 def predict(
@@ -157,28 +159,46 @@ def _look_for_zoom(
 
     The middle of the image tells, whatever region of it is asked for: so all regions are seen
     alike. The first look is without zoom, whatever the model was trained on last; a zoom that is
-    found is looked with again, as cells much too large fall into pieces.
+    found is looked with again, as cells much too large fall into pieces. Where a glance at what is
+    in its midst shows many cells of the size that is expected, that is all of the look.
     """
     segmenter = segmenter.fit(len(image), len(card.classes), 1.0)
     place(segmenter.net, where).eval()
+    height, width = (part.stop - part.start for part in region)
+    glance = shift(take_middle((height, width), _GLANCE), region[0].start, region[1].start)
+    parts = [(region, 1)] if glance == region else [(glance, _ENOUGH), (region, 1)]
     for _ in range(_LOOKS):
-        looks = stitch_tiles(segmenter, image, where, config, region)
-        while True:
-            try:
-                event = next(looks)
-            except StopIteration as end:
-                labels = end.value.result(card.instances).labels
-                break
-            yield Looking(event.done, event.total) if isinstance(event, TileDone) else event
-        diameter = median_diameter(labels)
-        if not diameter > 0:
-            break
-        fitted = segmenter.fit(len(image), len(card.classes), card.diameter / diameter)
-        if fitted.pixel == segmenter.pixel:
+        for part, enough in parts:
+            found = yield from _look(segmenter, card, image, part, where, config)
+            if found.size < enough:
+                continue
+            zoom = card.diameter / float(np.median(found))
+            fitted = segmenter.fit(len(image), len(card.classes), zoom)
+            if fitted.pixel == segmenter.pixel:
+                return 1 / segmenter.pixel
+        if not found.size:
             break
         segmenter = fitted
         place(segmenter.net, where).eval()
     return 1 / segmenter.pixel
+
+
+def _look(
+    segmenter: Segmenter,
+    card: ModelCard,
+    image: NDArray[np.float32],
+    region: Region,
+    where: DeviceReport,
+    config: PredictConfig,
+) -> Generator[PredictEvent, None, NDArray[np.float64]]:
+    """The diameters in pixels of the cells that are found in a region."""
+    tiles = stitch_tiles(segmenter, image, where, config, region)
+    while True:
+        try:
+            event = next(tiles)
+        except StopIteration as end:
+            return diameters(end.value.result(card.instances).labels)
+        yield Looking(event.done, event.total) if isinstance(event, TileDone) else event
 
 
 def _clip(region: Region | None, shape: tuple[int, int], name: str) -> Region:
