@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import struct
+
 import dask.array as da
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unet.core.card import ModelCard
 from napari_unet.core.normalize import percentiles
+from napari_unet.core.windows import reach
+from napari_unet.shared_arrays import attach
+from napari_unet.widgets._jobs import prediction
 from napari_unet.widgets._pixels import OVERVIEW, Pixels, Source, stack_overview
 
 BOX = (slice(3, 9), slice(2, 13))
@@ -69,6 +76,41 @@ def test_a_field_reads_its_own_pixels_alone():
     image.read = 0
     assert pixels.overview()[0].size == image.read <= OVERVIEW
     assert image.read > OVERVIEW / 2
+
+
+@pytest.mark.parametrize("any_size", [False, True])
+def test_a_field_of_a_lazy_image_costs_no_more_than_its_surroundings(tmp_path, any_size):
+    card = ModelCard("unet", {"depth": 4, "zoom": 1.0}, channels=1, any_size=any_size)
+    header = json.dumps({"__metadata__": card.to_header()}).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    rows, columns = np.ogrid[:6000, :7000]
+    data = (rows + 3 * columns).astype(np.float32)
+    image = Counting(data)
+    region = (slice(2000, 2500), slice(3000, 3600))
+    pixels = Pixels([Source([image], (None, None))])
+    job = prediction(1, path, pixels, None, region, "slide", (2250.0, 3300.0))
+    request = job.make(job)
+    margin, step = reach(card)
+    around = 2 * margin + 4 * step
+    bound = (500 + around) * (600 + around) + OVERVIEW + any_size * (1024 + around) ** 2
+    assert image.read <= bound < image.data.size / 2
+    top, left = request.origin
+    part = attach(request.image)[0][request.region]
+    np.testing.assert_array_equal(part, data[region])
+    assert request.centre == (2250.0 - top, 3300.0 - left)
+    assert (request.middle is not None) == any_size
+    if any_size:
+        middle = attach(request.middle)[0][request.looked_at]
+        np.testing.assert_array_equal(middle, data[2488:3512, 2988:4012])
+    job.arrays.let_go()
+
+
+def test_a_file_that_is_mapped_is_not_read_through(tmp_path):
+    path = tmp_path / "large.npy"
+    np.save(path, np.zeros((4000, 4000), np.uint8))
+    mapped = np.load(path, mmap_mode="r")
+    assert Pixels([Source([mapped], (None, None))]).overview().size <= OVERVIEW
 
 
 def test_the_brightness_comes_from_a_coarse_level_where_there_is_one():

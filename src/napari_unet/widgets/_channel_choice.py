@@ -12,8 +12,8 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QMenu,
+    QPushButton,
     QSizePolicy,
-    QToolButton,
     QWidget,
     QWidgetAction,
 )
@@ -42,14 +42,15 @@ class ChannelChoice(QWidget):
         self._session = session
         self._rows = rows
         self.axis = QComboBox()
-        self.axis.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.axis.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.axis.setMinimumContentsLength(6)
         self.axis.setToolTip("the axis of the stack that holds the channels, if one does")
         guard_wheel(self.axis)
         self.axis.activated.connect(self._on_axis)
-        self.button = QToolButton()
-        self.button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
-        self.button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.button = QPushButton()
+        self.button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._menu = QMenu(self.button)
         self._menu.aboutToShow.connect(self._fill)
@@ -58,7 +59,7 @@ class ChannelChoice(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
-        layout.addWidget(self.axis)
+        layout.addWidget(self.axis, 1)
         layout.addWidget(self.button, 1)
         rows.addRow("Channels", self)
         connections.connect(session.image_changed, self.refresh)
@@ -86,9 +87,9 @@ class ChannelChoice(QWidget):
         if found is not None and self.axis.findData(found) < 0:
             self.axis.addItem(f"axis {found} ({_planes.count_channels(image)})", found)
         self.axis.setCurrentIndex(self.axis.findData(found))
-        text = self._describe(names)
-        self.button.setText(text)
-        self.button.setToolTip(text)
+        seen = self._seen(names)
+        self.button.setText(_count(seen, len(names), bool(self._session.chosen.layers)))
+        self.button.setToolTip("seen: " + ", ".join(seen))
 
     def _names(self) -> list[str]:
         image = self._session.image
@@ -97,16 +98,14 @@ class ChannelChoice(QWidget):
         alike = list_alike(self._session.viewer, image)
         return [layer.name for layer in alike] if len(alike) > 1 else name_channels(image)
 
-    def _describe(self, names: list[str]) -> str:
-        chosen = self._session.chosen
+    def _seen(self, names: list[str]) -> list[str]:
+        """The names of the channels or layers that are seen."""
+        image, chosen = self._session.image, self._session.chosen
         if chosen.layers:
-            return " + ".join(layer.name for layer in chosen.layers)
-        image = self._session.image
+            return [layer.name for layer in chosen.layers]
         if image is not None and _planes.count_channels(image) == 1:
-            return "this layer"
-        if chosen.picked is None:
-            return f"all {len(names)} channels"
-        return " + ".join(names[number] for number in chosen.picked)
+            return [image.name]
+        return names if chosen.picked is None else [names[number] for number in chosen.picked]
 
     def _fill(self) -> None:
         """Make the list anew: ticking leaves it open, so that several can be ticked."""
@@ -148,3 +147,12 @@ class ChannelChoice(QWidget):
 
     def _on_axis(self, row: int) -> None:
         self._session.choose_channel_axis(self.axis.itemData(row))
+
+
+def _count(seen: list[str], total: int, are_layers: bool) -> str:
+    """As short as the button is narrow."""
+    if are_layers:
+        return f"{len(seen)} layers"
+    if len(seen) == 1:
+        return seen[0]
+    return f"all {total}" if len(seen) == total else f"{len(seen)} of {total}"

@@ -119,12 +119,12 @@ def show_weights(
     layer = find(viewer, WEIGHTS, image)
     if layer is not None and layer.data.shape == shape:
         if not np.array_equal(layer.translate, translate):
-            layer.translate = translate
+            layer.scale, layer.translate = _scale(image), translate
         layer.data = weights.reshape(shape)
         return layer
     if layer is not None:
         layer.data = weights.reshape(shape)
-        layer.translate = translate
+        layer.scale, layer.translate = _scale(image), translate
         return layer
     layer = Image(
         weights.reshape(shape),

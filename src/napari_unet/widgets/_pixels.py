@@ -77,7 +77,8 @@ class Source:
 
     @property
     def in_memory(self) -> bool:
-        return isinstance(self.levels[0], np.ndarray)
+        """Whether reading it costs nothing; a file that is mapped is read from the disk."""
+        return isinstance(self.levels[0], np.ndarray) and not isinstance(self.levels[0], np.memmap)
 
     def _places(self, level: int) -> list[int | None]:
         """Where the plane lies in a level, which may have fewer planes as well."""

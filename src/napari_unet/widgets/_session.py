@@ -211,6 +211,7 @@ class Session:
         self._channels = Channels()
         self._complete = None
         self.channels_changed.emit()
+        self.painted.emit(None)  # another plane may be in view
 
     def labels_reader(self) -> Reader:
         """What copies the plane of the annotation, values as they are when it is called.

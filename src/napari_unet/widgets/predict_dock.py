@@ -11,7 +11,6 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFormLayout,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -91,15 +90,16 @@ class PredictDock(Dock):
         self.image = ImageChoice(self.session, self.connections)
         self.visible = QRadioButton("visible field")
         self.whole = QRadioButton("whole image")
-        self.stack = QRadioButton("whole stack")
+        self.stack = QRadioButton("stack")
+        self.visible.setToolTip("what the canvas shows of the plane in view")
+        self.whole.setToolTip("all of the plane in view")
         self.stack.setToolTip("plane by plane, all with the same brightness")
         self.visible.setChecked(True)
-        where = QGridLayout()
+        where = QHBoxLayout()
         where.setSpacing(4)
-        where.addWidget(self.visible, 0, 0)
-        where.addWidget(self.whole, 0, 1)
-        where.addWidget(self.stack, 1, 0)
-        where.setColumnStretch(2, 1)
+        for choice in (self.visible, self.whole, self.stack):
+            where.addWidget(choice)
+        where.addStretch()
         rows = QFormLayout(self._settings)
         tidy(rows)
         rows.addRow("Model", model)
@@ -200,8 +200,10 @@ class PredictDock(Dock):
         image = self.session.image
         planes = 1 if image is None else count_planes(image)
         self.stack.setVisible(planes > 1)
-        self.stack.setText(f"whole stack ({planes})")
-        self.whole.setText("whole plane" if planes > 1 else "whole image")
+        # three beside one another are narrow
+        self.visible.setText("field" if planes > 1 else "visible field")
+        self.whole.setText("plane" if planes > 1 else "whole image")
+        self.stack.setText(f"stack ({planes})")
         if planes == 1 and self.stack.isChecked():
             self.whole.setChecked(True)
 
