@@ -135,12 +135,14 @@ def predict(request, result):
     """Threshold channel 0 row by row."""
     image = attach(request.image)[(slice(None), *(request.region or ()))]
     probabilities, labels = attach(request.maps), attach(request.labels)
+    result["mapped"] = 1
     for row in range(len(labels)):
         probabilities[:, row] = image[0, row] > 0
         time.sleep(request.config.tile / 1e5)
-        yield TileDone(row + 1, len(labels), (slice(row, row + 1), slice(0, labels.shape[1])))
+        top = request.origin[0] + request.region[0].start + row
+        yield TileDone(row + 1, len(labels), (slice(top, top + 1), slice(0, labels.shape[1])))
     labels[...] = probabilities[0] > 0.5
-    result.update(cells=1, seconds=0.5, classes=[1], scores=[1.0], mapped=1)
+    result.update(cells=1, seconds=0.5, classes=[1], scores=[1.0])
 
 
 def prepare():

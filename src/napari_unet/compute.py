@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import faulthandler
+import hashlib
 import importlib
 import os
 import queue
@@ -29,7 +30,8 @@ import numpy as np
 
 from napari_unet import __version__
 from napari_unet.core.errors import InputError
-from napari_unet.core.types import Sample, Stepped, Warned
+from napari_unet.core.types import Sample, Stepped, TileDone, Warned
+from napari_unet.core.windows import shift
 from napari_unet.messages import (
     Channel,
     Done,
@@ -47,7 +49,7 @@ from napari_unet.messages import (
 )
 from napari_unet.shared_arrays import attach, attach_sample
 
-Work: TypeAlias = Generator[Any, Any, None]
+Work: TypeAlias = Generator[Any, Any, Any]
 Jobs: TypeAlias = Mapping[type, Callable[[Any, dict[str, Any]], Work]]
 """Kind of request → generator function of (request, result). What the job puts into `result`,
 also in its `finally` when it is stopped, travels with Done or Stopped."""
@@ -107,40 +109,86 @@ def predict(request: Predict, result: dict[str, Any]) -> Work:
     """Predict into the shared arrays; the result tells of the cells.
 
     It has "cells", "seconds", "classes", "scores", and "mapped": of how many classes the first
-    maps are the probabilities.
+    maps are the probabilities, also when it is stopped.
     """
     from napari_unet.core.prediction import predict
 
     begin = perf_counter()
     labels = attach(request.labels)
-    prediction = yield from predict(
-        _load(request.model, request.config.device),
+    model = _load(request.model, request.config.device)
+    result["mapped"] = len(model.card.classes) if model.segmenter.maps else 0
+    zoom = yield from _look(request, model)
+    tiles = predict(
+        model,
         attach(request.image),
         request.config,
         region=request.region,
         out=attach(request.maps),
         name=request.name,
+        centre=request.centre,
+        grey=request.grey,
+        zoom=zoom,
     )
+    prediction = yield from _shifted(tiles, *request.origin)
     labels[...] = prediction.labels
     result["cells"] = len(prediction.scores)
     result["classes"] = prediction.classes
     result["scores"] = prediction.scores
-    probabilities = prediction.probabilities
-    result["mapped"] = 0 if probabilities is None else len(probabilities)
     result["seconds"] = perf_counter() - begin
+
+
+def _shifted(tiles: Generator[Any, None, Any], rows: int, columns: int) -> Work:
+    """The same events and result, with what is done in pixels of the plane."""
+    while True:
+        try:
+            event = next(tiles)
+        except StopIteration as end:
+            return end.value
+        if isinstance(event, TileDone):
+            event = dataclasses.replace(event, region=shift(event.region, rows, columns))
+        yield event
+
+
+def _look(request: Predict, model: Any) -> Work:
+    """The zoom at which the model knows the cells; one image is looked at once."""
+    from napari_unet.core.prediction import look_for_zoom
+
+    if request.middle is None or request.looked_at is None or not model.card.any_size:
+        return None
+    middle = attach(request.middle)
+    key = (
+        *_key(request.model, request.config.device),
+        request.config,
+        None if request.grey is None else request.grey.tobytes(),
+        hashlib.blake2b(np.ascontiguousarray(middle)).digest(),
+    )
+    if key not in _zooms:
+        zoom = yield from look_for_zoom(
+            model, middle, request.looked_at, request.config, grey=request.grey, name=request.name
+        )
+        if len(_zooms) >= _REMEMBERED:
+            del _zooms[next(iter(_zooms))]
+        _zooms[key] = zoom
+    return _zooms[key]
 
 
 JOBS: Jobs = {Train: train, Predict: predict}
 _TITLES = {Train: "Training", Predict: "Prediction"}
 
 _loaded: dict[tuple[Any, ...], Any] = {}
+_zooms: dict[tuple[Any, ...], float] = {}
+_REMEMBERED = 100  # images
+
+
+def _key(path: str, device: str) -> tuple[Any, ...]:
+    return path, device, _written_at(Path(path))
 
 
 def _load(path: str, device: str) -> Any:
     """The model at this path; the last one is kept, until its file changes."""
     from napari_unet.core.checkpoint import load_model
 
-    key = (path, device, _written_at(Path(path)))
+    key = _key(path, device)
     if key not in _loaded:
         _loaded.clear()
         _loaded[key] = load_model(path, device)

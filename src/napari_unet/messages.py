@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.types import PredictEvent, Region, TrainEvent
 from napari_unet.shared_arrays import SharedArray, SharedSample
@@ -41,7 +44,13 @@ class Train:
 
 @dataclass(frozen=True, eq=False)
 class Predict:
-    """Predict a region of an image into `maps` (M, h, w) and `labels` (h, w)."""
+    """Predict a region of an image into `maps` (M, h, w) and `labels` (h, w).
+
+    `image` may be the part of a plane that begins at `origin`: `windows.take_window`. `region` and
+    `centre` are in its pixels, tiles that are done come in those of the plane. Of the plane come
+    `grey`, its `normalize.percentiles`, and with a model for cells of any size `middle`, what
+    `looked_at` is a part of: `prediction.look_for_zoom`.
+    """
 
     job: int
     model: str
@@ -51,6 +60,11 @@ class Predict:
     maps: SharedArray
     labels: SharedArray
     name: str = "image"
+    origin: tuple[int, int] = (0, 0)
+    centre: tuple[float, float] | None = None
+    grey: NDArray[np.float64] | None = None
+    middle: SharedArray | None = None
+    looked_at: Region | None = None
 
 
 @dataclass(frozen=True, eq=False)

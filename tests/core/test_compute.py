@@ -17,9 +17,13 @@ import numpy as np
 import pytest
 
 from napari_unet.compute import explain
+from napari_unet.core.card import read_card
 from napari_unet.core.config import InstanceConfig, PredictConfig, TrainConfig
 from napari_unet.core.errors import InputError
-from napari_unet.core.types import Stepped, TileDone, Warned
+from napari_unet.core.normalize import percentiles
+from napari_unet.core.samples import make_sample
+from napari_unet.core.start_models import find_model_file
+from napari_unet.core.types import Looking, Stepped, TileDone, Warned
 from napari_unet.messages import (
     Channel,
     Done,
@@ -306,6 +310,44 @@ def test_train_and_predict_for_real(real, tmp_path, discs, quick):
         assert result["cells"] == len(result["classes"]) == len(result["scores"]) > 0
         assert shared[labels].max() == result["cells"]
         assert 0 < shared[probabilities].min() <= shared[probabilities].max() < 1
+
+
+def test_a_window_is_predicted_in_pixels_of_its_plane_and_looked_at_once(real):
+    sample = make_sample("fluorescence", (300, 260), seed=3)
+    model, config = str(find_model_file("nuclei")), PredictConfig(tile=64, device="cpu")
+    with SharedArrays() as shared:
+        image = shared.share(sample.image)
+        request = Predict(
+            5,
+            model,
+            image,
+            config,
+            (slice(50, 250), slice(40, 200)),
+            shared.reserve((2, 200, 160), np.float32),
+            shared.reserve((200, 160), np.int32),
+            origin=(1000, 2000),
+            centre=(240.0, 50.0),
+            grey=percentiles(sample.image, read_card(model).normalize),
+            middle=image,
+            looked_at=(slice(0, 300), slice(0, 260)),
+        )
+        real.send(request)
+        messages = real.until(Done, Failed)
+        assert isinstance(messages[-1], Done), messages[-1]
+        tiles = [m.event for m in messages[1:-1] if isinstance(m.event, TileDone)]
+        assert any(isinstance(m.event, Looking) for m in messages[1:-1])
+        rows, columns = tiles[0].region
+        assert rows.start <= 1240 < rows.stop
+        assert columns.start <= 2050 < columns.stop
+        covered = sum((r.stop - r.start) * (c.stop - c.start) for r, c in (t.region for t in tiles))
+        assert covered == 200 * 160
+        first = shared[request.labels].copy()
+        assert first.any()
+
+        real.send(replace(request, job=6))
+        again = real.until(Done, Failed)
+        assert not any(isinstance(m.event, Looking) for m in again[1:-1])
+        np.testing.assert_array_equal(shared[request.labels], first)
 
 
 def test_a_model_that_is_not_there_is_one_sentence(real, tmp_path, discs):

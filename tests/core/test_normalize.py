@@ -93,3 +93,14 @@ def test_one_polarity_of_all_images_is_that_of_the_next_ones():
     assert settle_polarity([bright, dark], auto).polarity == "auto"
     fixed = NormalizeConfig(polarity="bright")
     assert settle_polarity([dark], fixed) == fixed
+
+
+def test_a_part_looks_as_it_does_in_the_whole():
+    image = nuclei()
+    pairs = percentiles(image)
+    part = normalize(image[:, 5:20, 9:30], pairs=pairs)
+    np.testing.assert_array_equal(part, normalize(image)[:, 5:20, 9:30])
+    holed = image.copy()
+    holed[1, 7, 7] = np.nan
+    with pytest.raises(InputError, match="channel 1"):
+        normalize(holed, pairs=pairs)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,10 @@ from napari_unet.core.config import PredictConfig, to_dict
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
-from napari_unet.core.normalize import normalize
-from napari_unet.core.prediction import predict
-from napari_unet.core.types import Warned
+from napari_unet.core.normalize import normalize, percentiles
+from napari_unet.core.prediction import look_for_zoom, predict
+from napari_unet.core.types import Looking, Prediction, TileDone, Warned
+from napari_unet.core.windows import shift, take_middle, take_window
 
 SAME = UNetConfig(base=4, depth=3, classes=2)
 VALID = UNetConfig(base=4, depth=3, padding="valid", normalization="none")
@@ -162,3 +165,68 @@ def test_smaller_tiles_are_tried_when_the_memory_runs_out(monkeypatch):
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
     said = [event.message for event in events if isinstance(event, Warned)]
     assert [words.partition("tiles of ")[2] for words in said] == ["128 px.", "64 px."]
+
+
+@PLANS
+def test_a_window_predicts_its_region_as_the_whole_image_does(plan):
+    model = untrained(plan)
+    image = np.random.default_rng(1).random((1, 400, 300))
+    region = (slice(150, 213), slice(100, 151))
+    whole = probabilities(model, image, 64, region)
+    window = take_window(model.card, region, image.shape[1:])
+    assert image[0][window].size < image.size
+    found = exhaust(
+        predict(
+            model,
+            image[(slice(None), *window)],
+            PredictConfig(tile=24, device="cpu", precision="float32"),
+            region=shift(region, -window[0].start, -window[1].start),
+            grey=percentiles(image),
+        )
+    )
+    np.testing.assert_allclose(found.probabilities, whole, atol=1e-4)
+
+
+def test_the_tiles_come_from_a_point_outward():
+    model = untrained(SAME)
+    image = np.random.default_rng(1).random((1, 200, 150))
+    config = PredictConfig(tile=64, device="cpu", precision="float32")
+    events = []
+    found = exhaust(predict(model, image, config, centre=(190, 10)), events.append)
+    first = events[0].region
+    assert first[0].start <= 190 < first[0].stop
+    assert first[1].start <= 10 < first[1].stop
+    np.testing.assert_allclose(found.probabilities, probabilities(model, image, 64), atol=1e-5)
+
+
+def test_a_zoom_that_is_known_is_not_looked_for_again():
+    model = untrained(UNetConfig(base=4, depth=2, distance=True))
+    card = dataclasses.replace(model.card, any_size=True, diameter=24.0)
+    model = Model(model.segmenter, card)
+    image = np.random.default_rng(1).random((1, 200, 150))
+    config = PredictConfig(device="cpu", precision="float32")
+    events, known = [], []
+    whole = exhaust(predict(model, image, config), events.append)
+    assert isinstance(events[0], Looking)
+    zoom = exhaust(look_for_zoom(model, image, take_middle((200, 150)), config))
+    again = exhaust(predict(model, image, config, zoom=zoom), known.append)
+    assert all(isinstance(event, TileDone) for event in known)
+    np.testing.assert_allclose(again.probabilities, whole.probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize(("diameter", "zoom", "tiles"), [(24.0, 1.0, [1]), (48.0, 0.5, [1, 4, 1])])
+def test_many_cells_of_the_expected_size_are_enough_of_a_look(diameter, zoom, tiles, monkeypatch):
+    """A glance is one tile of four; where it shows cells of another size all four are looked at."""
+    model = untrained(UNetConfig(base=4, depth=2, distance=True))
+    model = Model(model.segmenter, dataclasses.replace(model.card, any_size=True, diameter=24.0))
+    grid, inside = np.arange(512) // 52, np.arange(512) % 52 < diameter * np.sqrt(np.pi) / 2
+    labels = (1 + 10 * grid[:, None] + grid) * (inside[:, None] & inside)
+    found = Prediction(labels, np.ones(0), np.ones(0))
+    stitcher = type(model.segmenter.stitcher((slice(0, 8), slice(0, 8))))
+    monkeypatch.setattr(stitcher, "result", lambda self, config: found)
+    image = np.random.default_rng(1).random((1, 1024, 1024))
+    config = PredictConfig(device="cpu", precision="float32")
+    events = []
+    looking = look_for_zoom(model, image, take_middle((1024, 1024)), config)
+    assert exhaust(looking, events.append) == zoom
+    assert [event.total for event in events if event.done == event.total] == tiles

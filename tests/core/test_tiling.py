@@ -36,6 +36,28 @@ def test_tiles_cover_a_region_exactly_once_with_context_on_each_side(data):
     np.testing.assert_array_equal(covered, expected)
 
 
+@given(st.data())
+def test_from_a_point_outward_are_the_same_tiles_in_rings(data):
+    shape = data.draw(st.tuples(st.integers(1, 200), st.integers(1, 200)))
+    centre = data.draw(st.tuples(st.floats(-50, 250), st.floats(-50, 250)))
+    tiles = grid(shape, 24, 8, 8)
+    ordered = grid(shape, 24, 8, 8, centre=centre)
+    assert sorted(map(str, ordered)) == sorted(map(str, tiles))
+    starts = [sorted({tile.start[axis] for tile in tiles}) for axis in (0, 1)]
+    places = np.array([[starts[a].index(tile.start[a]) for a in (0, 1)] for tile in ordered])
+    assert (np.diff(np.abs(places - places[0]).max(axis=1)) >= 0).all()
+
+
+@given(st.integers(0, 99), st.integers(0, 149))
+def test_the_first_tile_is_the_nearest(row, column):
+    first = grid((100, 150), 32, 16, 8, centre=(row + 0.5, column + 0.5))[0]
+    middle = [(part.start + part.stop) / 2 for part in first.write]
+    for other in grid((100, 150), 32, 16, 8):
+        away = [(part.start + part.stop) / 2 for part in other.write]
+        nearer = np.hypot(*np.subtract(middle, (row + 0.5, column + 0.5)))
+        assert nearer <= np.hypot(*np.subtract(away, (row + 0.5, column + 0.5)))
+
+
 @given(st.integers(1, 12), st.integers(0, 40), st.integers(0, 40))
 def test_mirror_is_numpys_reflect(length, before, after):
     axis = np.arange(length)

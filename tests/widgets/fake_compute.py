@@ -42,6 +42,7 @@ class FakeCompute(QObject):
         self.predictions: list[Call] = []
         self.stops: list[int] = []
         self.repaints: list[tuple[int, Any]] = []
+        self.partial: dict[int, Any] = {}
         self.started = 0
 
     def start(self) -> None:
@@ -64,6 +65,9 @@ class FakeCompute(QObject):
 
     def repaint(self, job: int, sample: Any) -> None:
         self.repaints.append((job, sample))
+
+    def maps(self, job: int) -> Any:
+        return self.partial.get(job)
 
     def stop(self, job: int) -> None:
         self.stops.append(job)

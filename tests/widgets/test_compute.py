@@ -25,6 +25,7 @@ from napari_unet.core.types import Prepared, Repainted, Sample, Stepped, TileDon
 from napari_unet.messages import Happened
 from napari_unet.widgets import _compute
 from napari_unet.widgets._compute import Compute
+from napari_unet.widgets._pixels import Pixels
 
 FAKE = (sys.executable, str(Path(__file__).parents[1] / "fake_compute.py"))
 SEGMENTS = Path("/dev/shm")
@@ -55,6 +56,11 @@ class Record:
 def segments(pid: int | None = None) -> set[str]:
     """What is left in shared memory of a process, by default of this one."""
     return {path.name for path in SEGMENTS.glob(f"unet_{pid or os.getpid()}_*")}
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+    """An image of one channel without a zero in it."""
+    return np.arange(1.0, 1 + height * width).reshape(1, height, width)
 
 
 @pytest.fixture
@@ -160,7 +166,7 @@ def test_stopping_a_prediction_does_not_end_a_training_that_is_slow(
     record = bridge(patience=0.1)
     training = run(record, "hang", wait=False)
     wait_for_step(qtbot, record, training)
-    job = record.compute.predict(card, lambda: np.ones((1, 4, 4)))
+    job = record.compute.predict(card, Pixels.of(ramp(4, 4)))
     begin = time.perf_counter()
     record.compute.stop(job)
     qtbot.waitUntil(lambda: len(record.ends) == 2, timeout=10_000)
@@ -175,9 +181,7 @@ def test_a_killed_process_fails_its_jobs_once_and_the_next_one_works(
 ):
     record.compute.start()
     jobs = [run(record, "loop", wait=False), run(record, "loop", wait=False)]
-    jobs.append(
-        record.compute.predict(card, lambda: np.ones((1, 100, 50)), PredictConfig(tile=4096))
-    )
+    jobs.append(record.compute.predict(card, Pixels.of(ramp(100, 50)), PredictConfig(tile=4096)))
     if moment > 0.5:
         wait_for_step(qtbot, record, jobs[-1])
     qtbot.wait(int(1000 * moment * random.random()))
@@ -298,7 +302,7 @@ def card(tmp_path) -> Path:
 def test_a_prediction_hands_over_its_arrays(record, qtbot, card):
     image = np.zeros((1, 40, 60), np.float32)
     image[0, 10:20, 30:50] = 1
-    job = record.compute.predict(card, lambda: image, region=(slice(5, 35), slice(20, 60)))
+    job = record.compute.predict(card, Pixels.of(image), region=(slice(5, 35), slice(20, 60)))
     qtbot.waitUntil(lambda: record.ends != [], timeout=20_000)
     kind, result = record.ended(job)
     assert kind == "done"
@@ -314,7 +318,7 @@ def test_a_prediction_hands_over_its_arrays(record, qtbot, card):
 
 
 def test_a_prediction_can_be_looked_at_while_it_runs(record, qtbot, card):
-    job = record.compute.predict(card, lambda: np.ones((1, 100, 8)), PredictConfig(tile=1024))
+    job = record.compute.predict(card, Pixels.of(ramp(100, 8)), PredictConfig(tile=1024))
     assert record.compute.maps(job) is None
     wait_for_step(qtbot, record, job, 3)
     done = [event.region for _, event in record.events if isinstance(event, TileDone)][-1]
@@ -326,15 +330,29 @@ def test_a_prediction_can_be_looked_at_while_it_runs(record, qtbot, card):
     assert live.all()
 
 
+def test_a_stopped_prediction_hands_over_what_it_has(record, qtbot, card):
+    job = record.compute.predict(card, Pixels.of(ramp(200, 8)), PredictConfig(tile=1024))
+    wait_for_step(qtbot, record, job, 3)
+    record.compute.stop(job)
+    qtbot.waitUntil(lambda: record.ends != [], timeout=20_000)
+    kind, result = record.ended(job)
+    assert kind == "stopped"
+    rows = len([event for _, event in record.events if isinstance(event, TileDone)])
+    assert 3 <= rows < 200
+    assert (result["maps"][:1, :rows] == 1).all()
+    assert not result["maps"][:, -1].any()
+    assert not segments()
+
+
 @pytest.mark.parametrize(
     ("image", "model", "sentence"),
     [
-        (np.ones((1, 4, 4)), "none", "There is no model file"),
+        (np.arange(16.0).reshape(1, 4, 4), "none", "There is no model file"),
         (np.array([[["a"]]]), None, "give whole or real numbers"),
     ],
 )
 def test_what_cannot_be_sent_is_a_sentence(record, qtbot, card, image, model, sentence):
-    job = record.compute.predict(model or card, lambda: image)
+    job = record.compute.predict(model or card, Pixels.of(image))
     qtbot.waitUntil(lambda: record.ends != [], timeout=20_000)
     kind, (message, _) = record.ended(job)
     assert kind == "failed"
@@ -456,6 +474,7 @@ from qtpy.QtCore import QCoreApplication
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.types import Sample
 from napari_unet.widgets._compute import Compute
+from napari_unet.widgets._pixels import Pixels
 application = QCoreApplication([])
 compute = Compute(command=sys.argv[1:])
 sample = Sample(np.ones((1, 9, 9)), np.ones((9, 9), np.int32))
@@ -533,7 +552,7 @@ def test_train_and_predict_beside_a_shown_viewer(real, viewer, qtbot, tmp_path):
         device="cpu", precision="float32", instances=InstanceConfig(threshold=0.01, min_size=0)
     )
     region = (slice(8, 108), slice(0, 90))
-    prediction = real.compute.predict(path, lambda: sample.image, say_cell, region=region)
+    prediction = real.compute.predict(path, Pixels.of(sample.image), say_cell, region=region)
     qtbot.waitUntil(lambda: len(real.ends) == 2, timeout=120_000)
     kind, result = real.ended(prediction)
     assert kind == "done", result
@@ -571,7 +590,7 @@ def test_a_prediction_runs_while_training_goes_on(real, qtbot, tmp_path):
     qtbot.waitUntil(lambda: real.ends != [], timeout=120_000)
     assert real.ended(first)[0] == "done"
     prediction = real.compute.predict(
-        tmp_path / "a", lambda: sample.image, PredictConfig(device="cpu", precision="float32")
+        tmp_path / "a", Pixels.of(sample.image), PredictConfig(device="cpu", precision="float32")
     )
     qtbot.waitUntil(lambda: len(real.ends) == 2, timeout=120_000)
     assert real.ended(prediction)[0] == "done"

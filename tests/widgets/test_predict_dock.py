@@ -337,3 +337,125 @@ def test_slots_take_less_than_a_frame(qtbot, dock, model):
 
 def test_nothing_is_cut_beside_the_scroll_bar(qtbot, dock):
     assert dock.body.parentWidget().minimumSizeHint().width() <= 300
+
+
+def quarters(job, compute, shape=(64, 64)):
+    """Two of the four tiles of a plane are done: a cell in each, and one on their seam."""
+    maps = np.zeros((1, *shape), np.float32)
+    maps[0, 5:15, 5:15] = maps[0, 5:15, 45:55] = maps[0, 20:28, 28:36] = 0.9
+    compute.partial[job] = maps
+    compute.happened.emit(job, TileDone(1, 4, (slice(0, 32), slice(0, 32))))
+    compute.happened.emit(job, TileDone(2, 4, (slice(0, 32), slice(32, 64))))
+    return maps
+
+
+def test_tiles_are_shown_as_they_are_done(qtbot, dock, model):
+    before = set(model.layers.selection), model.layers.selection.active
+    compute = click(qtbot, dock)
+    job = compute.predictions[0].job
+    maps = quarters(job, compute)
+    qtbot.waitUntil(lambda: "hela · prediction" in model.layers)
+    data = shown(dock).data
+    assert data[10, 10] > 0
+    assert dock.bar.sentence == "Predicting · tile 2 of 4"
+    # the second tile comes with the next look, and the cell on the seam becomes one
+    qtbot.waitUntil(lambda: data[10, 50] > 0, timeout=5000)
+    assert len(np.unique(data[20:28, 28:36])) == 1
+    assert len(np.unique(data)) == 4
+    assert (set(model.layers.selection), model.layers.selection.active) == before
+    maps[0, 50:60, 50:60] = 0.9  # not said to be done
+    assert not data[50:60].any()
+    answer(qtbot, dock, three_cells())
+    np.testing.assert_array_equal(shown(dock).data, three_cells()["labels"])
+
+
+def test_stop_keeps_what_was_found(qtbot, dock, model):
+    compute = click(qtbot, dock)
+    job = compute.predictions[0].job
+    maps = quarters(job, compute)
+    click(qtbot, dock)
+    with qtbot.waitSignal(dock._predictor.shown):
+        compute.stopped.emit(job, {"maps": maps, "mapped": 1})
+    assert dock.bar.sentence == "Stopped · 2 of 4 tiles, 3 cells are shown."
+    assert dock.result.text().startswith("3 cells in what was predicted")
+    assert len(np.unique(shown(dock).data)) == 4
+    maps[0, 5:15, 5:15] = 0.6
+    with qtbot.waitSignal(dock._predictor.shown):
+        dock.instances.input("threshold").value = 0.7
+    assert dock.result.text().startswith("2 cells")
+    assert shown(dock).data[10, 10] == 0
+
+
+def test_tiles_that_nobody_sees_wait_for_the_end(qtbot, dock, model, monkeypatch):
+    compute = click(qtbot, dock)
+    corner = (slice(40, 64), slice(40, 64))
+    monkeypatch.setattr(dock.session, "visible_region", lambda: corner)
+    quarters(compute.predictions[0].job, compute)
+    qtbot.wait(50)
+    assert "hela · prediction" not in model.layers
+
+
+def test_the_middle_of_the_field_comes_first(qtbot, dock, monkeypatch):
+    monkeypatch.setattr(dock.session, "visible_region", lambda: (slice(10, 20), slice(40, 60)))
+    (call,) = click(qtbot, dock).predictions
+    assert call.options["centre"] == (15, 50)
+    assert call.options["region"] is None
+
+
+@pytest.fixture
+def stacked(qtbot, model, folder, warned):
+    write_model(folder / "nuclei.safetensors")
+    stack = np.random.default_rng(0).integers(0, 99, (3, 64, 64)).astype(np.uint8)
+    stack[2] *= 2
+    model.add_image(stack, name="hela")
+    session(model)._compute = FakeCompute()
+    dock = PredictDock(model)
+    qtbot.addWidget(dock)
+    dock.resize(320, 700)
+    dock.show()
+    dock.session.compute.warm()
+    return dock
+
+
+def test_a_whole_stack_is_predicted_plane_by_plane(qtbot, stacked, model):
+    dock = stacked
+    assert dock.stack.isVisible()
+    assert dock.stack.text() == "stack (3)"
+    assert dock.body.parentWidget().minimumSizeHint().width() <= 300
+    dock.stack.setChecked(True)
+    compute = click(qtbot, dock)
+    looks = []
+    for number in range(3):
+        call = compute.predictions[number]
+        np.testing.assert_array_equal(call.arguments[1]()[0], model.layers["hela"].data[number])
+        looks.append(call.options["overview"]())
+        compute.happened.emit(call.job, TileDone(2, 4, (slice(0, 32), slice(32, 64))))
+        assert dock.bar.sentence == f"Predicting · plane {number + 1} of 3 · tile 1 of 4"
+        if number < 2:
+            compute.done.emit(call.job, three_cells())
+    assert looks[0] is looks[1] is looks[2]  # one brightness
+    assert looks[0].shape == (1, 1, 3 * 64 * 64)
+    answer(qtbot, dock, three_cells())
+    assert dock.result.text() == "9 cells in 3 planes · median Ø 11 px"
+    assert dock.bar.sentence == "Done · 6.3 s · AMD EPYC 7763, bfloat16"
+    for plane in shown(dock).data:
+        np.testing.assert_array_equal(plane, three_cells()["labels"])
+
+
+def test_a_stopped_stack_keeps_its_planes(qtbot, stacked):
+    dock = stacked
+    dock.stack.setChecked(True)
+    compute = click(qtbot, dock)
+    compute.done.emit(1, three_cells())
+    qtbot.waitUntil(lambda: bool(dock._predictor._found))
+    click(qtbot, dock)
+    assert compute.stops == [2]
+    compute.stopped.emit(2, {})
+    assert dock.bar.sentence == "Stopped · 1 of 3 planes, 3 cells are shown."
+    assert shown(dock).data[0].any()
+    assert not shown(dock).data[1:].any()
+
+
+def test_one_image_is_no_stack(qtbot, dock):
+    assert not dock.stack.isVisible()
+    assert dock.whole.text() == "whole image"

@@ -32,14 +32,12 @@ from napari_unet.core import large_stages as stages
 from napari_unet.core.checkpoint import Model, load_model
 from napari_unet.core.cluster import Cluster, connect
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.device import resolve_device
 from napari_unet.core.errors import InputError
 from napari_unet.core.large_job import BLOCK, Job, begin, finish, hash_file, read_job, refuse_other
 from napari_unet.core.lazy_image import LazyImage, find_percentiles
 from napari_unet.core.models.base import Segmenter
 from napari_unet.core.ngff import make_labels, mark_finished, open_levels
-from napari_unet.core.normalize import scale
-from napari_unet.core.prediction import LOOKED_AT, fit_channels, fit_size, place
+from napari_unet.core.prediction import fit_channels, look_for_zoom
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import (
     BlockLabelled,
@@ -51,8 +49,7 @@ from napari_unet.core.types import (
     TileDone,
     Warned,
 )
-
-_STEP = 192  # px: a multiple of the stride of every network at every zoom
+from napari_unet.core.windows import shift, take_middle, take_window
 
 
 def predict_large(
@@ -176,17 +173,13 @@ def _look(
     pairs: NDArray[np.float64],
     config: PredictConfig,
 ) -> Generator[PredictEvent, None, Segmenter]:
-    """`prediction.fit_size` to the middle of the image, with the surroundings that this needs."""
-    _, height, width = image.shape
-    edge = LOOKED_AT + 5 * _STEP
-    # as much is left out at either end, so that the middle of this part is that of the image
-    top, left = (max(0, (length - edge) // 2) // _STEP * _STEP for length in (height, width))
-    part = image.read_mirrored((top, left), (height - 2 * top, width - 2 * left))
-    card = dataclasses.replace(model.card, instances=config.instances or model.card.instances)
-    where = resolve_device(config.device, config.precision)
-    place(segmenter.net, where).eval()
-    ready = scale(part, pairs, card.normalize)
-    return (yield from fit_size(segmenter, card, ready, where, config))
+    """The network at the zoom that suits the cells, of which the middle of the image tells."""
+    count, *shape = image.shape
+    region = take_middle((shape[0], shape[1]))
+    window = take_window(model.card, region, (shape[0], shape[1]))
+    part, inner = image.read(window), shift(region, -window[0].start, -window[1].start)
+    zoom = yield from look_for_zoom(model, part, inner, config, grey=pairs, name=image.name)
+    return segmenter.fit(count, len(model.card.classes), zoom)
 
 
 def _map(

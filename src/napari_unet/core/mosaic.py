@@ -33,12 +33,34 @@ def fit_into(
     if count == 0:
         return part.astype(np.int32)
     reaches_out = _instances_outside(whole, region)
-    first_free = len(reaches_out)
+    return number_by_overlap(part, whole[region], reaches_out)
+
+
+def number_by_overlap(
+    part: NDArray[np.int32], old: NDArray[np.int32], allowed: NDArray[np.bool_]
+) -> NDArray[np.int32]:
+    """Number cells by the old ones that they lie on.
+
+    Parameters
+    ----------
+    part, old : (h, w) int32 arrays
+        New instances, and those that were there.
+    allowed : (N,) bool array
+        True for each old number that may be taken over; numbers from N on are free.
+
+    Returns
+    -------
+    (h, w) int32 array
+        The instances of `part`. Each takes over the number that it overlaps most, as long as no
+        other overlaps that more; the rest get free numbers.
+    """
+    count = int(part.max(initial=0))
+    first_free = len(allowed)
     number = np.arange(first_free - 1, first_free + count, dtype=np.int32)
     number[0] = 0
-    old = whole[region].clip(0, first_free - 1)
-    both = (part > 0) & reaches_out[old] & (old == whole[region])
-    pairs = part[both].astype(np.int64) * first_free + old[both]
+    before_here = old.clip(0, first_free - 1)
+    both = (part > 0) & allowed[before_here] & (before_here == old)
+    pairs = part[both].astype(np.int64) * first_free + before_here[both]
     pairs, overlap = np.unique(pairs, return_counts=True)
     taken: set[int] = set()
     for pair in pairs[np.argsort(-overlap, kind="stable")]:
@@ -66,11 +88,13 @@ def _instances_outside(whole: NDArray[np.int32], region: Region) -> NDArray[np.b
     return present
 
 
-def median_diameter(labels: NDArray[np.int32]) -> float:
-    """Median over the cells of the diameter 2·√(area/π) of a disk as large, in pixels.
-
-    NaN where there is no cell.
-    """
+def diameters(labels: NDArray[np.int32]) -> NDArray[np.float64]:
+    """The diameter 2·√(area/π) of a disk as large as each cell, in pixels."""
     areas = np.bincount(labels.ravel().clip(0))[1:]
-    areas = areas[areas > 0]
-    return float(np.median(2 * np.sqrt(areas / np.pi))) if areas.size else float("nan")
+    return np.asarray(2 * np.sqrt(areas[areas > 0] / np.pi))
+
+
+def median_diameter(labels: NDArray[np.int32]) -> float:
+    """Median of the cells' diameters in pixels; NaN where there is no cell."""
+    found = diameters(labels)
+    return float(np.median(found)) if found.size else float("nan")

@@ -54,11 +54,7 @@ def percentiles(
     stride = thinning(image.shape[1] * image.shape[2])
     if image.dtype == np.bool_:
         image = image.view(np.uint8)
-    for channel, plane in enumerate(image):
-        if np.issubdtype(plane.dtype, np.floating) and not np.isfinite(plane).all():
-            raise InputError(
-                f"{name} holds NaN or infinite values in channel {channel}: replace them first."
-            )
+    _check_finite(image, name)
     sample = image[:, ::stride, ::stride]
     return sample_percentiles(sample, lambda c: (image[c].min(), image[c].max()), config, name)
 
@@ -113,7 +109,10 @@ def settle_polarity(images: Iterable[NDArray[Any]], config: NormalizeConfig) -> 
 
 
 def normalize(
-    image: NDArray[Any], config: NormalizeConfig | None = None, name: str = "image"
+    image: NDArray[Any],
+    config: NormalizeConfig | None = None,
+    name: str = "image",
+    pairs: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float32]:
     """Scale each channel so that its low percentile is 0 and its high percentile is 1.
 
@@ -124,13 +123,20 @@ def normalize(
 
     Parameters, errors
         As `percentiles`.
+    pairs : (C, 2) float64 array, optional
+        The grey values that become 0 and 1, where `image` is a part of what they are known of; by
+        default the percentiles of `image`.
 
     Returns
     -------
     (C, H, W) float32 array
     """
     config = config or NormalizeConfig()
-    return scale(image, percentiles(image, config, name), config)
+    if pairs is None:
+        pairs = percentiles(image, config, name)
+    else:
+        _check_finite(image, name)
+    return scale(image, pairs, config)
 
 
 def scale(
@@ -147,6 +153,14 @@ def scale(
             np.arcsinh(target, out=target)
             target /= np.arcsinh(config.stretch)
     return out
+
+
+def _check_finite(image: NDArray[Any], name: str) -> None:
+    for channel, plane in enumerate(image):
+        if np.issubdtype(plane.dtype, np.floating) and not np.isfinite(plane).all():
+            raise InputError(
+                f"{name} holds NaN or infinite values in channel {channel}: replace them first."
+            )
 
 
 def _shape(image: NDArray[Any]) -> str:

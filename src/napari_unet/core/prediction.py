@@ -23,14 +23,16 @@ from napari_unet.core.device import (
 )
 from napari_unet.core.errors import InputError
 from napari_unet.core.models.base import Segmenter, Stitcher
-from napari_unet.core.mosaic import median_diameter
+from napari_unet.core.mosaic import diameters
 from napari_unet.core.normalize import normalize
 from napari_unet.core.tiling import grid, read
 from napari_unet.core.types import Looking, PredictEvent, Prediction, Region, TileDone, Warned
+from napari_unet.core.windows import shift, take_middle
 
 _SMALLEST_TILE = 64
-LOOKED_AT = 1024  # px: edge of what tells how large the cells of an image are
 _LOOKS = 3
+_GLANCE = 512  # px: one tile, a quarter of the time of a look
+_ENOUGH = 20  # cells whose median size is sure enough to stay with a zoom
 
 
 def predict(
@@ -41,6 +43,9 @@ def predict(
     region: Region | None = None,
     out: NDArray[np.float32] | None = None,
     name: str = "image",
+    centre: tuple[float, float] | None = None,
+    grey: NDArray[np.float64] | None = None,
+    zoom: float | None = None,
 ) -> Generator[PredictEvent, None, Prediction]:
     """Predict the cells of one image, tile by tile.
 
@@ -57,11 +62,18 @@ def predict(
         the first K of them are the probabilities of the classes.
     name : str
         How errors call the image.
+    centre : (row, column), optional
+        The tiles are predicted from this point outward; row by row by default.
+    grey : (C, 2) float64 array, optional
+        What `normalize.percentiles` says, where `image` is a part of a larger one, cut out by
+        `windows.take_window`; by default that of `image`.
+    zoom : float, optional
+        What `look_for_zoom` found for a model for cells of any size.
 
     Yields
     ------
     Looking
-        With a model for cells of any size, first.
+        With a model for cells of any size whose `zoom` is not given, first.
     TileDone
         After each tile.
 
@@ -80,55 +92,113 @@ def predict(
         raise InputError(f"{name} has {image.ndim} axes: give (channels, rows, columns).")
     segmenter = fit_channels(model, len(image), name)
     where = resolve_device(config.device, config.precision)
-    ready = normalize(image, model.card.normalize, name)
-    region = _clip(region, (image.shape[1], image.shape[2]), name)
+    ready = normalize(image, model.card.normalize, name, grey)
+    shape = image.shape[1], image.shape[2]
+    region = _clip(region, shape, name)
     place(segmenter.net, where).eval()
     card = dataclasses.replace(model.card, instances=config.instances or model.card.instances)
     if card.any_size:
-        segmenter = yield from fit_size(segmenter, card, ready, where, config)
-    stitcher = yield from stitch_tiles(segmenter, ready, where, config, region, out)
+        if zoom is None:
+            middle = take_middle(shape)
+            zoom = yield from _look_for_zoom(segmenter, card, ready, middle, where, config)
+        segmenter = segmenter.fit(len(image), len(card.classes), zoom)
+        place(segmenter.net, where).eval()
+    stitcher = yield from stitch_tiles(segmenter, ready, where, config, region, out, centre)
     return stitcher.result(card.instances)
 
 
-def fit_size(
+def look_for_zoom(
+    model: Model,
+    image: NDArray[Any],
+    region: Region,
+    config: PredictConfig | None = None,
+    *,
+    grey: NDArray[np.float64] | None = None,
+    name: str = "image",
+) -> Generator[PredictEvent, None, float]:
+    """Find the zoom at which the cells of an image look like those that the model knows.
+
+    Parameters
+    ----------
+    model : Model
+        For cells of any size.
+    image : (C, H, W) array
+        The middle of an image with what is around it.
+    region : Region
+        The part of `image` to look at, `windows.take_middle` of the whole.
+    config, grey, name
+        As `predict`.
+
+    Yields
+    ------
+    Looking
+        After each tile.
+
+    Returns
+    -------
+    float
+        Pixels of the network to one of the image.
+    """
+    config = config or PredictConfig()
+    segmenter = fit_channels(model, len(image), name)
+    where = resolve_device(config.device, config.precision)
+    ready = normalize(image, model.card.normalize, name, grey)
+    card = dataclasses.replace(model.card, instances=config.instances or model.card.instances)
+    return (yield from _look_for_zoom(segmenter, card, ready, region, where, config))
+
+
+def _look_for_zoom(
     segmenter: Segmenter,
     card: ModelCard,
     image: NDArray[np.float32],
+    region: Region,
     where: DeviceReport,
     config: PredictConfig,
-) -> Generator[PredictEvent, None, Segmenter]:
-    """The segmenter with the zoom at which the cells of this image look like those it knows.
+) -> Generator[PredictEvent, None, float]:
+    """As `look_for_zoom`, of a normalised image.
 
     The middle of the image tells, whatever region of it is asked for: so all regions are seen
     alike. The first look is without zoom, whatever the model was trained on last; a zoom that is
-    found is looked with again, as cells much too large fall into pieces.
+    found is looked with again, as cells much too large fall into pieces. Where a glance at what is
+    in its midst shows many cells of the size that is expected, that is all of the look.
     """
     segmenter = segmenter.fit(len(image), len(card.classes), 1.0)
     place(segmenter.net, where).eval()
-    region = _middle(image.shape[1], LOOKED_AT), _middle(image.shape[2], LOOKED_AT)
+    height, width = (part.stop - part.start for part in region)
+    glance = shift(take_middle((height, width), _GLANCE), region[0].start, region[1].start)
+    parts = [(region, 1)] if glance == region else [(glance, _ENOUGH), (region, 1)]
     for _ in range(_LOOKS):
-        looks = stitch_tiles(segmenter, image, where, config, region)
-        while True:
-            try:
-                event = next(looks)
-            except StopIteration as end:
-                labels = end.value.result(card.instances).labels
-                break
-            yield Looking(event.done, event.total) if isinstance(event, TileDone) else event
-        diameter = median_diameter(labels)
-        if not diameter > 0:
-            break
-        fitted = segmenter.fit(len(image), len(card.classes), card.diameter / diameter)
-        if fitted.pixel == segmenter.pixel:
+        for part, enough in parts:
+            found = yield from _look(segmenter, card, image, part, where, config)
+            if found.size < enough:
+                continue
+            zoom = card.diameter / float(np.median(found))
+            fitted = segmenter.fit(len(image), len(card.classes), zoom)
+            if fitted.pixel == segmenter.pixel:
+                return 1 / segmenter.pixel
+        if not found.size:
             break
         segmenter = fitted
         place(segmenter.net, where).eval()
-    return segmenter
+    return 1 / segmenter.pixel
 
 
-def _middle(length: int, most: int) -> slice:
-    start = max(0, (length - most) // 2)
-    return slice(start, start + min(length, most))
+def _look(
+    segmenter: Segmenter,
+    card: ModelCard,
+    image: NDArray[np.float32],
+    region: Region,
+    where: DeviceReport,
+    config: PredictConfig,
+) -> Generator[PredictEvent, None, NDArray[np.float64]]:
+    """The diameters in pixels of the cells that are found in a region."""
+    tiles = stitch_tiles(segmenter, image, where, config, region)
+    while True:
+        try:
+            event = next(tiles)
+        except StopIteration as end:
+            return diameters(end.value.result(card.instances).labels)
+        yield Looking(event.done, event.total) if isinstance(event, TileDone) else event
 
 
 def _clip(region: Region | None, shape: tuple[int, int], name: str) -> Region:
@@ -164,6 +234,7 @@ def stitch_tiles(
     config: PredictConfig,
     region: Region,
     out: NDArray[np.float32] | None = None,
+    centre: tuple[float, float] | None = None,
 ) -> Generator[PredictEvent, None, Stitcher]:
     """Run the network over a normalised (C, H, W) image and collect what it says of `region`.
 
@@ -171,7 +242,7 @@ def stitch_tiles(
     result is the same.
     """
     try:
-        return (yield from _stitch(segmenter, image, where, config, region, out))
+        return (yield from _stitch(segmenter, image, where, config, region, out, centre))
     except RuntimeError as error:
         if not is_out_of_memory(error) or config.tile <= _SMALLEST_TILE:
             raise
@@ -180,7 +251,7 @@ def stitch_tiles(
     yield Warned(
         f"The memory of {where.name} ran out: predicting goes on in tiles of {config.tile} px."
     )
-    return (yield from stitch_tiles(segmenter, image, where, config, region, out))
+    return (yield from stitch_tiles(segmenter, image, where, config, region, out, centre))
 
 
 def _stitch(
@@ -190,9 +261,10 @@ def _stitch(
     config: PredictConfig,
     region: Region,
     out: NDArray[np.float32] | None,
+    centre: tuple[float, float] | None,
 ) -> Generator[TileDone, None, Stitcher]:
     context, stride = segmenter.tile_context, segmenter.stride
-    tiles = grid((image.shape[1], image.shape[2]), config.tile, context, stride, region)
+    tiles = grid((image.shape[1], image.shape[2]), config.tile, context, stride, region, centre)
     stitcher = segmenter.stitcher(region, out)
     for done, part in enumerate(tiles, 1):
         surroundings = torch.from_numpy(np.ascontiguousarray(read(image, part.start, part.size)))

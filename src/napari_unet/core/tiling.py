@@ -7,7 +7,7 @@ mirrored surroundings, so that a tiled prediction equals that of the whole image
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,7 @@ def grid(
     context: int,
     stride: int,
     region: Region | None = None,
+    centre: tuple[float, float] | None = None,
 ) -> list[Tile]:
     """Cover `region` of an image of `shape` with tiles.
 
@@ -58,10 +59,13 @@ def grid(
         Of the network: the tiles' origins are multiples of it.
     region : Region, optional
         The whole image by default.
+    centre : (row, column), optional
+        The tiles come in rings around the one that is nearest to this point of the image; row by
+        row by default.
     """
     bounds = region or (slice(0, shape[0]), slice(0, shape[1]))
     axes = [list(_intervals(part.start, part.stop, tile, stride)) for part in bounds]
-    return [
+    tiles = [
         Tile(
             write=(slice(max(y0, bounds[0].start), y1), slice(max(x0, bounds[1].start), x1)),
             start=(y0 - context, x0 - context),
@@ -73,6 +77,16 @@ def grid(
         for y0, y1 in axes[0]
         for x0, x1 in axes[1]
     ]
+    return tiles if centre is None else _outward(tiles, [len(axis) for axis in axes], centre)
+
+
+def _outward(tiles: list[Tile], counts: Sequence[int], centre: tuple[float, float]) -> list[Tile]:
+    """The tiles, listed row by row, in rings around the one nearest to `centre`."""
+    middles = np.array([[(s.start + s.stop) / 2 for s in tile.write] for tile in tiles])
+    places = np.stack(np.unravel_index(np.arange(len(tiles)), counts), axis=1)
+    distance = np.hypot(*(middles - centre).T)
+    ring = np.abs(places - places[distance.argmin()]).max(axis=1)
+    return [tiles[number] for number in np.lexsort((distance, ring))]
 
 
 def read(image: NDArray[Any], start: tuple[int, int], size: tuple[int, int]) -> NDArray[Any]:

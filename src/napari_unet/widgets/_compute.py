@@ -30,6 +30,7 @@ from napari_unet.messages import (
 )
 from napari_unet.widgets._child import COMMAND, Child, Ended
 from napari_unet.widgets._jobs import Job, prediction, training
+from napari_unet.widgets._pixels import Pixels
 
 _TICK = 20  # ms between two looks at the inbox
 _BUDGET = 0.005  # s that one look may take
@@ -57,7 +58,8 @@ class Compute(QObject):
         "labels" (h, w) int32 and "maps" (M, h, w) float32 or None, of the region, of
         which the first "mapped" are class probabilities.
     stopped(job : int, result : dict)
-        Training: "model", the path where something was saved, else None.
+        Training: "model", the path where something was saved, else None. Prediction that had begun:
+        "mapped" and "maps" as above, final where a tile was done.
     failed(job : int, message : str, details : str)
         One sentence for the person, and what a report of the fault needs.
 
@@ -159,17 +161,23 @@ class Compute(QObject):
     def predict(
         self,
         model: Path | str,
-        read: Callable[[], NDArray[Any]],
+        pixels: Pixels,
         config: PredictConfig | None = None,
         *,
         region: Region | None = None,
         name: str = "image",
+        centre: tuple[float, float] | None = None,
+        overview: Callable[[], NDArray[Any]] | None = None,
     ) -> int:
-        """Predict a region of an image; see `core.prediction.predict`.
+        """Predict a region of an image from `centre` outward; see `core.prediction.predict`.
 
-        `read` is called in a thread and gives the image (C, H, W).
+        Both are in pixels of the plane, the region within it. `pixels` and `overview`, what tells
+        how bright it is and by default `Pixels.overview`, are read in a thread.
         """
-        return self._begin(prediction(next(self._numbers), model, read, config, region, name))
+        number = next(self._numbers)
+        return self._begin(
+            prediction(number, model, pixels, config, region, name, centre, overview)
+        )
 
     def maps(self, job: int) -> NDArray[np.float32] | None:
         """What a prediction under way has so far, (M, h, w); None where there is none."""
@@ -263,9 +271,10 @@ class Compute(QObject):
             self.failed.emit(job.number, reply.message + saved, reply.details)
             return
         result = dict(reply.result)
-        if isinstance(reply, Done) and job.results:
-            result["labels"] = job.result("labels")
+        if job.results and "mapped" in result:
             result["maps"] = job.result("maps") if result["mapped"] else None
+            if isinstance(reply, Done):
+                result["labels"] = job.result("labels")
         self._free(job)
         (self.done if isinstance(reply, Done) else self.stopped).emit(job.number, result)
 

@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.card import read_card
+from napari_unet.core.card import ModelCard, read_card
 from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.core.normalize import percentiles
 from napari_unet.core.types import Region, Sample
+from napari_unet.core.windows import shift, take_middle, take_window
 from napari_unet.messages import Predict, Repaint, Train
 from napari_unet.shared_arrays import SharedArray, SharedArrays
+from napari_unet.widgets._pixels import Pixels
 
 
 @dataclass(eq=False)
@@ -119,36 +122,49 @@ def training(
 def prediction(
     number: int,
     model: Path | str,
-    read: Callable[[], NDArray[Any]],
+    pixels: Pixels,
     config: PredictConfig | None,
     region: Region | None,
     name: str,
+    centre: tuple[float, float] | None = None,
+    overview: Callable[[], NDArray[Any]] | None = None,
 ) -> Job:
-    """The job of `Compute.predict`."""
+    """The job of `Compute.predict`; of the image it reads what the region needs."""
 
     def make(job: Job) -> Predict:
-        image = read()
-        shape = _shape(image, region)
         card = read_card(model)
+        whole = pixels.shape[1:]
+        part = region or (slice(0, whole[0]), slice(0, whole[1]))
+        window = take_window(card, part, whole)
+        top, left = window[0].start, window[1].start
+        share, shape = job.arrays.share, tuple(side.stop - side.start for side in part)
+        image = share(pixels.read(window))
+        grey = percentiles((overview or pixels.overview)(), card.normalize, name)
+        middle, looked_at = _middle(pixels, card) if card.any_size else (None, None)
         maps = card.maps or len(card.classes)
         job.results["maps"] = job.arrays.reserve((maps, *shape), np.float32)
         job.results["labels"] = job.arrays.reserve(shape, np.int32)
         return Predict(
             job=number,
             model=str(model),
-            image=job.arrays.share(image),
+            image=image,
             config=config or PredictConfig(),
-            region=region,
+            region=shift(part, -top, -left),
             name=name,
+            origin=(top, left),
+            centre=None if centre is None else (centre[0] - top, centre[1] - left),
+            grey=grey,
+            middle=None if middle is None else share(middle),
+            looked_at=looked_at,
             **job.results,
         )
 
     return Job(number, "Prediction", make)
 
 
-def _shape(image: NDArray[Any], region: Region | None) -> tuple[int, int]:
-    height, width = image.shape[-2:]
-    if region is None:
-        return height, width
-    rows, columns = region
-    return len(range(*rows.indices(height))), len(range(*columns.indices(width)))
+def _middle(pixels: Pixels, card: ModelCard) -> tuple[NDArray[Any], Region]:
+    """What tells how large the cells of the image are, and the part of it to look at."""
+    whole = pixels.shape[1:]
+    region = take_middle(whole)
+    window = take_window(card, region, whole)
+    return pixels.read(window), shift(region, -window[0].start, -window[1].start)

@@ -26,13 +26,13 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.types import Region
 from napari_unet.widgets import _planes
 from napari_unet.widgets._planes import PlaneIndex
+from napari_unet.widgets._upload import upload_labels
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-KEY = "napari_unet"
-"""Key of a layer's metadata under which ours stand."""
+KEY = _planes.KEY
 
 ANNOTATION = "annotation"
 REGIONS = "regions"
@@ -142,19 +142,18 @@ def show_weights(
     """
     index = index or _planes.find_plane(viewer, image)
     shape = tuple(
-        size if place is None else 1
-        for size, place in zip(_planes.spatial_shape(image), index, strict=True)
+        size if place is None else 1 for size, place in zip(_shape(image), index, strict=True)
     )
-    translate = _origin_of_plane(image, index)
+    translate = _origin(image, index)
     layer = find(viewer, WEIGHTS, image)
     if layer is not None and layer.data.shape == shape:
         if not np.array_equal(layer.translate, translate):
-            layer.translate = translate
+            layer.scale, layer.translate = _scale(image), translate
         layer.data = weights.reshape(shape)
         return layer
     if layer is not None:
         layer.data = weights.reshape(shape)
-        layer.translate = translate
+        layer.scale, layer.translate = _scale(image), translate
         return layer
     layer = Image(
         weights.reshape(shape),
@@ -243,9 +242,28 @@ def _show_labels(
         return _add(viewer, layer, above=above)
     if is_all:
         layer.data = labels
-    else:
-        layer.data[_planes.plane_slices(index)][region or ...] = _part(labels, region)
+        return layer
+    _make_fit(layer, image)
+    layer.data[_planes.plane_slices(index)][region or ...] = _part(labels, region)
+    if index == _planes.find_plane(viewer, image):
         layer.refresh(extent=False, highlight=False)
+    return layer
+
+
+def show_piece(
+    viewer: ViewerModel,
+    image: Image,
+    labels: NDArray[np.int32],
+    region: Region,
+    index: PlaneIndex,
+) -> Labels:
+    """As `show_prediction` of a part while more is on its way: only that part is drawn anew."""
+    layer = find(viewer, PREDICTION, image)
+    if layer is None or index != _planes.find_plane(viewer, image):
+        return show_prediction(viewer, image, labels, region, index)
+    _make_fit(layer, image)
+    layer.data[_planes.plane_slices(index)][region] = labels
+    upload_labels(viewer, layer, region)
     return layer
 
 
@@ -305,8 +323,8 @@ def _describe(role: str, image: Image | Labels) -> dict[str, Any]:
     return {
         "name": f"{image.name} · {_NAMES[role]}",
         "metadata": {KEY: {"role": role, "image": image.name, "image_id": image.unique_id}},
-        "scale": image.scale,
-        "translate": image.translate,
+        "scale": _scale(image),
+        "translate": _origin(image),
         "rotate": image.rotate,
         "shear": image.shear,
         "affine": np.array(image.affine.affine_matrix),
@@ -315,8 +333,23 @@ def _describe(role: str, image: Image | Labels) -> dict[str, Any]:
     }
 
 
+def _scale(image: Image) -> NDArray[np.float64]:
+    """That of a layer of ours: its one pixel on the axis of channels is as thick as all of them."""
+    scale, channels = np.array(image.scale), _planes.channel_axis(image)
+    if channels is not None:
+        scale[channels] *= _planes.count_channels(image)
+    return scale
+
+
+def _shape(image: Image) -> tuple[int, ...]:
+    """That of a layer of ours, which is of all channels alike."""
+    channels = _planes.channel_axis(image)
+    sizes = enumerate(_planes.spatial_shape(image))
+    return tuple(1 if axis == channels else size for axis, size in sizes)
+
+
 def _zeros(image: Image, dtype: type[np.generic]) -> NDArray[Any]:
-    shape = _planes.spatial_shape(image)
+    shape = _shape(image)
     try:
         return np.zeros(shape, dtype=dtype)
     except MemoryError:
@@ -327,9 +360,26 @@ def _zeros(image: Image, dtype: type[np.generic]) -> NDArray[Any]:
         ) from None
 
 
-def _origin_of_plane(image: Image, index: PlaneIndex) -> NDArray[np.float64]:
-    """The `translate` with which one plane alone stands where it stands in the stack."""
-    start = image.data_to_world([float(place or 0) for place in index])
+def fits(layer: Labels, image: Image) -> bool:
+    """Whether a layer of ours has the size that belongs to its image, as it is now."""
+    return bool(layer.data.shape == _shape(image))
+
+
+def _make_fit(layer: Labels, image: Image) -> None:
+    if not fits(layer, image):
+        layer.data = _zeros(image, np.int32)
+        layer.scale, layer.translate = _scale(image), _origin(image)
+
+
+def _origin(image: Image, index: PlaneIndex | None = None) -> NDArray[np.float64]:
+    """The `translate` with which one plane alone, or all, stands where it stands in the image."""
+    place = [float(at or 0) for at in index or (0,) * image.ndim]
+    channels = _planes.channel_axis(image)
+    if channels is not None:
+        place[channels] = (_planes.count_channels(image) - 1) / 2
+    elif index is None:
+        return np.asarray(image.translate)
+    start = image.data_to_world(place)
     return np.asarray(image.affine.inverse(start))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Region
+from napari_unet.widgets._pixels import Source
 
 if TYPE_CHECKING:
     from napari.components import Camera, ViewerModel
@@ -18,7 +20,15 @@ if TYPE_CHECKING:
 
 Reader: TypeAlias = Callable[[], NDArray[Any]]
 PlaneIndex: TypeAlias = tuple[int | None, ...]
-"""One entry per axis of a layer: where the plane lies on it, None for the plane's own two axes."""
+"""One entry per axis of a layer: where the plane lies on it, None for the plane's own two axes.
+
+0 on an axis of channels, which all belong to the plane.
+"""
+
+KEY = "napari_unet"
+"""Key of a layer's metadata under which ours stand."""
+
+_CHANNEL_NAMES = ("c", "ch", "channel", "channels")
 
 
 def find_plane(viewer: ViewerModel, layer: Image | Labels) -> PlaneIndex:
@@ -28,16 +38,54 @@ def find_plane(viewer: ViewerModel, layer: Image | Labels) -> PlaneIndex:
     """
     if layer.ndim == 2:  # asked for with each move of the brush
         return None, None
+    channels = channel_axis(layer)
     spare = viewer.dims.ndim - layer.ndim
-    axes = {axis - spare for axis in viewer.dims.order[-2:]}
+    order = [axis - spare for axis in viewer.dims.order if axis - spare != channels]
+    axes = set(order[-2:])
     if min(axes) < 0:  # a layer of fewer dimensions than the view shows
-        axes = {layer.ndim - 2, layer.ndim - 1}
+        axes = set([axis for axis in range(layer.ndim) if axis != channels][-2:])
     shape = spatial_shape(layer)
     point = layer.world_to_data(viewer.dims.point)
     return tuple(
-        None if axis in axes else int(np.clip(round(point[axis]), 0, shape[axis] - 1))
+        None
+        if axis in axes
+        else 0
+        if axis == channels
+        else int(np.clip(round(point[axis]), 0, shape[axis] - 1))
         for axis in range(layer.ndim)
     )
+
+
+def channel_axis(layer: Image | Labels) -> int | None:
+    """The axis of an image that holds its channels; None without one, and of an RGB image.
+
+    What the person chose (`choose_channel_axis`), else the axis that is called so.
+    """
+    if getattr(layer, "rgb", True) or layer.ndim < 3:  # labels have neither
+        return None
+    chosen: int | None = layer.metadata.get(KEY, {}).get("channel_axis", -1)
+    if chosen is None or 0 <= chosen < layer.ndim:
+        return chosen
+    for axis, label in enumerate(layer.axis_labels):
+        if str(label).lower() in _CHANNEL_NAMES:
+            return axis
+    return None
+
+
+def choose_channel_axis(image: Image, axis: int | None) -> None:
+    """Say which axis of an image holds its channels, None for none."""
+    ours = {**image.metadata.get(KEY, {}), "channel_axis": axis}
+    image.metadata[KEY] = ours
+
+
+def list_planes(layer: Image | Labels, index: PlaneIndex) -> list[PlaneIndex]:
+    """All planes of a stack that lie as `index` does, in order; the channels are of one plane."""
+    channels, shape = channel_axis(layer), spatial_shape(layer)
+    places: list[Sequence[int | None]] = [
+        [None] if at is None else [0] if axis == channels else range(shape[axis])
+        for axis, at in enumerate(index)
+    ]
+    return list(itertools.product(*places))
 
 
 def spatial_shape(layer: Image | Labels) -> tuple[int, ...]:
@@ -74,12 +122,25 @@ def plane_reader(layer: Image | Labels, index: PlaneIndex) -> Reader:
     return lambda: np.array(data[where])
 
 
-def channels_reader(image: Image, index: PlaneIndex) -> Reader:
-    """As `plane_reader`, (C, H, W); transparency of an RGBA image is left out."""
-    read = plane_reader(image, index)
+def count_planes(layer: Image | Labels) -> int:
+    """Planes of a stack, whichever two axes they have: those of the last two."""
+    channels = channel_axis(layer)
+    sizes = [size for axis, size in enumerate(spatial_shape(layer)) if axis != channels]
+    return math.prod(sizes[:-2])
+
+
+def count_channels(image: Image) -> int:
+    """Channels of an image; transparency of an RGBA image is left out."""
+    axis = channel_axis(image)
+    return 3 if image.rgb else 1 if axis is None else spatial_shape(image)[axis]
+
+
+def channels_source(image: Image, index: PlaneIndex, channels: tuple[int, ...]) -> Source:
+    """Where some channels of a plane of an image come from."""
+    levels = list(image.data) if image.multiscale else [image.data]
     if image.rgb:
-        return lambda: np.ascontiguousarray(np.moveaxis(read()[..., :3], -1, 0))
-    return lambda: read()[np.newaxis]
+        return Source(levels, (*index, 0), len(index), channels, together=True)
+    return Source(levels, index, channel_axis(image), channels)
 
 
 def _full_resolution(layer: Image | Labels) -> Any:

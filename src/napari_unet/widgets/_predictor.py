@@ -1,101 +1,96 @@
-"""One prediction of one image: asked for, shown in its layer, labelled again without the net."""
+"""Predictions of one image: asked for, shown as they come, labelled again without the net."""
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Image
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.core.config import InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import label_instances
-from napari_unet.core.mosaic import fit_into, median_diameter
+from napari_unet.core.mosaic import diameters, fit_into
 from napari_unet.core.types import Region, TileDone, Warned
-from napari_unet.widgets import _layers, _planes
+from napari_unet.core.unfinished import Piece
+from napari_unet.widgets import _layers
+from napari_unet.widgets._asked import Asked, Progress
 from napari_unet.widgets._connections import Connections
+from napari_unet.widgets._live_tiles import LiveTiles
 from napari_unet.widgets._planes import PlaneIndex, Reader
 from napari_unet.widgets._session import Session
-from napari_unet.widgets._worker import Latest
+from napari_unet.widgets._worker import Latest, run
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What the person now sees: number of cells, median diameter in px, seconds of the net."""
+    """What the person now sees: number of cells, median diameter in px, seconds of the net.
+
+    Of `region`, of `planes` planes; `finished` says that these are the tiles of a prediction that
+    was stopped.
+    """
 
     cells: int
     diameter: float
     seconds: float
     region: Region | None
+    planes: int = 1
+    finished: bool = False
 
 
-class _Target:
-    """The image that a prediction belongs to, and whether it is still the one it was."""
+@dataclass(frozen=True)
+class Halted:
+    """A prediction was stopped at `progress`; so many cells of it are shown, None for nothing."""
 
-    def __init__(self, session: Session, region: Region | None) -> None:
-        image = session.image
-        if image is None:
-            raise InputError("No image is open: open one, or a sample from File ▸ Open Sample.")
-        self.name = image.name
-        self.region = region
-        self.index: PlaneIndex = _planes.find_plane(session.viewer, image)
-        self._image: weakref.ref[Image] = weakref.ref(image)
-        self._changed = False
-        self._connections = Connections()
-        self._connections.connect(image.events.data, self._on_data)
-
-    def _on_data(self, event: Any = None) -> None:
-        self._changed = True
-
-    def image(self, session: Session) -> Image:
-        """The layer, or an InputError that says what became of it."""
-        image = self._image()
-        if image is None or image not in session.viewer.layers:
-            raise InputError(f"“{self.name}” was closed meanwhile: its prediction is left out.")
-        if self._changed:
-            raise InputError(
-                f"“{self.name}” has other data now: its prediction is left out, predict again."
-            )
-        return image
-
-    def forget(self) -> None:
-        self._connections.undo()
+    progress: Progress
+    cells: int | None
 
 
 class Predictor(QObject):
     """Predicts what the session's image shows and keeps what the network says of it.
 
+    Parameters
+    ----------
+    session : Session
+    parent : QObject, optional
+    live : bool
+        Whether tiles are shown as they are done.
+
     Signals
     -------
-    progressed(done : int, total : int)
-        Tiles.
+    progressed(progress : Progress)
     warned(sentence : str)
     shown(shown : Shown)
         After a prediction, and after labelling it again.
-    stopped()
+    stopped(halted : Halted)
     failed(sentence : str, details : str)
     """
 
-    progressed = Signal(int, int)
+    progressed = Signal(object)
     warned = Signal(str)
     shown = Signal(object)
-    stopped = Signal()
+    stopped = Signal(object)
     failed = Signal(str, str)
 
-    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+    def __init__(
+        self, session: Session, parent: QObject | None = None, *, live: bool = True
+    ) -> None:
         super().__init__(parent)
         self._session = session
+        self._live = live
         self._job: int | None = None
-        self._target: _Target | None = None
+        self._asked: Asked | None = None
+        self._number = 0  # of the plane that the net works on
         self._maps: NDArray[np.float32] | None = None
         self._mapped = 0
+        self._whole = False  # what the maps are there for, else the tiles that were done
         self._seconds = 0.0
+        self._found: list[NDArray[np.float64]] = []
         self._labelling = Latest(self)
+        self._tiles = LiveTiles(session, self._labelling, self)
         self._connections = Connections()
         compute = session.compute
         self._connections.connect(compute.happened, self._on_happened)
@@ -113,31 +108,39 @@ class Predictor(QObject):
         """Whether there are maps to label."""
         return self._maps is not None
 
-    def start(self, model: Path, config: PredictConfig, region: Region | None = None) -> None:
-        """Ask for the cells of the plane in view, or of a region of it.
+    def start(
+        self,
+        model: Path,
+        config: PredictConfig,
+        region: Region | None = None,
+        whole_stack: bool = False,
+    ) -> None:
+        """Ask for the cells of the plane in view, of a region of it, or of all planes.
 
         Raises
         ------
         InputError
             If there is no image.
         """
-        read = self._session.image_reader()
+        asked = Asked(self._session, model, config, region, whole_stack)
         self._forget()
-        self._target = _Target(self._session, region)
-        self._job = self._session.compute.predict(
-            model, read, config, region=region, name=self._target.name
-        )
+        self._asked = asked
+        self._begin_plane(asked, 0)
 
     def stop(self) -> None:
-        """Ask the net to stop; nothing is shown of what it has done."""
+        """Ask the net to stop; what it has found so far is shown."""
         if self._job is not None:
             self._session.compute.stop(self._job)
 
     def relabel(self, config: InstanceConfig) -> None:
         """Label the kept maps with another threshold or size, off the GUI thread."""
-        if self._target is None or self._maps is None or self.busy:
+        asked, maps = self._asked, self._maps
+        if asked is None or maps is None or self.busy:
             return
-        self._settle(self._target, self._maps, config)
+        if self._whole:
+            self._settle(asked, asked.planes[0], maps, config)
+        else:
+            self._settle_finished(asked, maps, config)
 
     def close(self) -> None:
         """Stop what runs and let go of everything."""
@@ -145,80 +148,173 @@ class Predictor(QObject):
         self._forget()
         self._connections.undo()
 
+    def _begin_plane(self, asked: Asked, number: int) -> None:
+        index, compute = asked.planes[number], self._session.compute
+        self._number = number
+        self._job = job = compute.predict(
+            asked.model,
+            asked.pixels(self._session, index),
+            asked.config,
+            region=asked.region,
+            name=asked.name,
+            centre=asked.centre,
+            overview=asked.overview,
+        )
+        self._tiles.begin(asked, index, lambda: compute.maps(job))
+
     def _forget(self) -> None:
-        if self._target is not None:
-            self._target.forget()
-        self._job = self._target = self._maps = None
+        if self._asked is not None:
+            self._asked.forget()
+        self._job = self._asked = self._maps = None
+        self._whole, self._seconds, self._found = False, 0.0, []
+        self._tiles.end()
 
     def _on_happened(self, job: int, event: object) -> None:
         if job != self._job:
             return
         if isinstance(event, TileDone):
-            self.progressed.emit(event.done, event.total)
+            self._tiles.add(event)
+            self.progressed.emit(self._progress())
+            if self._live and event.done < event.total:
+                self._tiles.show_new()
         elif isinstance(event, Warned):
             self.warned.emit(event.message)
 
+    def _progress(self) -> Progress:
+        assert self._asked is not None
+        tiles = self._tiles
+        return Progress(len(tiles.finished), tiles.total, self._number + 1, len(self._asked.planes))
+
     def _on_done(self, job: int, result: dict[str, Any]) -> None:
-        if job != self._job or self._target is None:
+        asked, number = self._asked, self._number
+        if job != self._job or asked is None:
             return
         self._job = None
-        self._maps, self._mapped = result["maps"], result["mapped"]
-        self._seconds = float(result["seconds"])
-        self._settle(self._target, result["labels"], None)
+        self._tiles.end()
+        self._mapped, self._whole = result["mapped"], True
+        self._seconds += float(result["seconds"])
+        try:
+            if number + 1 < len(asked.planes):
+                self._begin_plane(asked, number + 1)
+        except InputError as error:
+            self._refuse(asked, error)
+            return
+        if len(asked.planes) == 1:
+            self._maps = result["maps"]
+        self._settle(asked, asked.planes[number], result["labels"], None)
 
     def _on_stopped(self, job: int, result: dict[str, Any]) -> None:
-        if job == self._job:
-            self._forget()
-            self.stopped.emit()
+        asked, maps = self._asked, result.get("maps")
+        if job != self._job or asked is None:
+            return
+        progress = self._progress()
+        self._job = None
+        self._tiles.end()
+        self._whole = False
+        if maps is not None and self._tiles.finished:
+            self._mapped = result["mapped"]
+            if len(asked.planes) == 1:
+                self._maps = maps
+            self._settle_finished(asked, maps, None, progress)
+            return
+        self.stopped.emit(Halted(progress, sum(map(len, self._found)) if self._found else None))
 
     def _on_failed(self, job: int, sentence: str, details: str) -> None:
         if job == self._job:
             self._forget()
             self.failed.emit(sentence, details)
 
-    def _settle(self, target: _Target, data: NDArray[Any], config: InstanceConfig | None) -> None:
+    def _settle(
+        self, asked: Asked, index: PlaneIndex, data: NDArray[Any], config: InstanceConfig | None
+    ) -> None:
         """Make labels of `data` off the GUI thread, then show them."""
         try:
-            before = self._shown_before(target)
+            before = self._tiles.read_shown(asked, index)
         except InputError as error:
-            self._refuse(target, error)
+            self._refuse(asked, error)
             return
-        self._labelling.run(
-            _settle,
-            data,
-            config,
-            self._mapped,
-            before,
-            target.region,
-            on_done=lambda settled: self._show(target, *settled),
-            on_error=lambda sentence: self.failed.emit(sentence, ""),
-        )
+        arguments = (_settle, data, config, self._mapped, before, asked.region)
 
-    def _shown_before(self, target: _Target) -> Reader | None:
-        """What copies the plane of the prediction layer; None where it will be overwritten."""
-        image = target.image(self._session)
-        layer = _layers.find(self._session.viewer, _layers.PREDICTION, image)
-        if layer is None or target.region is None:
-            return None
-        return _planes.plane_reader(layer, target.index)
+        def show(settled: tuple[NDArray[np.int32], NDArray[np.float64]]) -> None:
+            self._show(asked, index, *settled)
+
+        def fail(sentence: str) -> None:
+            self.failed.emit(sentence, "")
+
+        if len(asked.planes) == 1:
+            self._labelling.run(*arguments, on_done=show, on_error=fail)
+        else:  # none of many planes may be left out
+            run(*arguments, on_done=show, on_error=fail, owner=self)
 
     def _show(
-        self, target: _Target, labels: NDArray[np.int32], cells: int, diameter: float
+        self,
+        asked: Asked,
+        index: PlaneIndex,
+        labels: NDArray[np.int32],
+        sizes: NDArray[np.float64],
     ) -> None:
-        if target is not self._target:
+        if asked is not self._asked:
             return  # another prediction was asked for meanwhile
         try:
-            image = target.image(self._session)
-            _layers.show_prediction(
-                self._session.viewer, image, labels, target.region, target.index
+            image = asked.image(self._session)
+            _layers.show_prediction(self._session.viewer, image, labels, asked.region, index)
+        except InputError as error:
+            self._refuse(asked, error)
+            return
+        if len(asked.planes) == 1:
+            self._found = [sizes]
+        else:
+            self._found.append(sizes)
+        if len(self._found) == len(asked.planes):
+            # ids are those of each plane: here is where cells of neighbouring planes are linked
+            sizes = np.concatenate(self._found)
+            median = float(np.median(sizes)) if sizes.size else float("nan")
+            self.shown.emit(
+                Shown(sizes.size, median, self._seconds, asked.region, len(asked.planes))
+            )
+
+    def _settle_finished(
+        self,
+        asked: Asked,
+        maps: NDArray[np.float32],
+        config: InstanceConfig | None,
+        halted: Progress | None = None,
+    ) -> None:
+        """Label the tiles that were done when the net was stopped, then show them."""
+        index = asked.planes[self._number]
+        try:
+            self._tiles.label_all(
+                asked,
+                maps,
+                config,
+                lambda piece: self._show_finished(asked, index, piece, halted),
+                lambda sentence: self.failed.emit(sentence, ""),
             )
         except InputError as error:
-            self._refuse(target, error)
-            return
-        self.shown.emit(Shown(cells, diameter, self._seconds, target.region))
+            self._refuse(asked, error)
 
-    def _refuse(self, target: _Target, error: InputError) -> None:
-        if target is self._target:
+    def _show_finished(
+        self, asked: Asked, index: PlaneIndex, piece: Piece, halted: Progress | None
+    ) -> None:
+        if asked is not self._asked:
+            return
+        try:
+            image = asked.image(self._session)
+            _layers.show_piece(self._session.viewer, image, piece.labels, piece.region, index)
+        except InputError as error:
+            self._refuse(asked, error)
+            return
+        if halted is not None:
+            before = sum(map(len, self._found))
+            self.stopped.emit(Halted(halted, before + piece.cells))
+        self.shown.emit(
+            Shown(piece.cells, piece.diameter, self._seconds, asked.region, finished=True)
+        )
+
+    def _refuse(self, asked: Asked, error: InputError) -> None:
+        if asked is self._asked:
+            if self._job is not None:
+                self._session.compute.stop(self._job)
             self._forget()
         self.failed.emit(str(error), "")
 
@@ -227,16 +323,15 @@ def _settle(
     data: NDArray[Any],
     config: InstanceConfig | None,
     classes: int,
-    read_before: Reader | None,
+    read_before: Reader,
     region: Region | None,
-) -> tuple[NDArray[np.int32], int, float]:
-    """The labels to show, their number and median diameter.
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The labels to show, and the diameters of their cells in pixels.
 
     `data` are maps to label with `config`, `classes` of them class probabilities, or labels where
     it is None; `read_before` gives the plane around `region`.
     """
     labels = np.array(data) if config is None else label_instances(data, config, classes).labels
-    if read_before is not None and region is not None:
-        labels = fit_into(read_before().astype(np.int32, copy=False), labels, region)
-    cells = int(np.count_nonzero(np.bincount(labels.ravel())[1:]))
-    return labels, cells, median_diameter(labels)
+    if region is not None:
+        labels = fit_into(read_before(), labels, region)
+    return labels, diameters(labels)

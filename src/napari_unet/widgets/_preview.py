@@ -26,7 +26,7 @@ class Preview(QObject):
         super().__init__(parent)
         self._session = session
         self._next: Path | None = None
-        self._predictor = Predictor(session, self)
+        self._predictor = Predictor(session, self, live=False)
         self._predictor.shown.connect(self._go_on)
         self._predictor.failed.connect(self._on_failed)
 

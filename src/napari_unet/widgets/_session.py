@@ -18,7 +18,9 @@ from napari_unet.core.config import WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Region, Sample
 from napari_unet.widgets import _classes, _dirty, _layers, _planes, _regions
+from napari_unet.widgets._channels import Channels
 from napari_unet.widgets._connections import Connections
+from napari_unet.widgets._pixels import Pixels
 from napari_unet.widgets._planes import PlaneIndex, Reader
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class Session:
 
     image_changed = Signal()
     """Another image layer is chosen, or none."""
+    channels_changed = Signal()
+    """Other channels of the image are chosen, or another axis that holds them."""
     labels_changed = Signal()
     """Another labels layer is chosen, or none."""
     painted = Signal(object)
@@ -63,6 +67,7 @@ class Session:
         # a strong reference would keep the viewer alive through the dictionary of sessions
         self._viewer = weakref.ref(viewer)
         self._image: Image | None = None
+        self._channels = Channels()
         self._labels: Labels | None = None
         self._weights = WeightConfig()
         self._model: Path | None = None
@@ -96,6 +101,7 @@ class Session:
         if layer is self._image:
             return
         self._image = layer
+        self._channels = Channels()
         self.image_changed.emit()
         self.labels = self._find_labels()
         self._follow_regions()
@@ -173,8 +179,10 @@ class Session:
         """The plane of a layer that the viewer shows: (Y, X), or (Y, X, C) of an RGB image."""
         return _planes.read_plane(layer, self.plane_index(layer))
 
-    def image_reader(self) -> Reader:
-        """What reads the plane of the image: (C, H, W), full resolution and raw grey values.
+    def image_reader(self, index: PlaneIndex | None = None) -> Pixels:
+        """What reads the plane of the image, or another one: full resolution, raw grey values.
+
+        Of the channels that are chosen, (C, H, W).
 
         Raises
         ------
@@ -182,11 +190,30 @@ class Session:
             No image is open.
         """
         image = self.need_image()
-        return _planes.channels_reader(image, self.plane_index(image))
+        return self._channels.pixels(image, index or self.plane_index(image))
 
     def channels(self) -> int:
         """How many channels the image has for the network."""
-        return 3 if self.need_image().rgb else 1
+        return self._channels.count(self.need_image())
+
+    @property
+    def chosen(self) -> Channels:
+        """Which channels the network sees."""
+        return self._channels
+
+    def choose_channels(self, chosen: Channels) -> None:
+        """Have the network see other channels of the image; that of another image are its own."""
+        if chosen != self._channels:
+            self._channels = chosen
+            self.channels_changed.emit()
+
+    def choose_channel_axis(self, axis: int | None) -> None:
+        """Say which axis of the image holds its channels; all of them are seen then."""
+        _planes.choose_channel_axis(self.need_image(), axis)
+        self._channels = Channels()
+        self._complete = None
+        self.channels_changed.emit()
+        self.painted.emit(None)  # another plane may be in view
 
     def labels_reader(self) -> Reader:
         """What copies the plane of the annotation, values as they are when it is called.
@@ -313,6 +340,7 @@ class Session:
             self.image = self._find_image()
         if self._labels not in layers:
             self.labels = self._find_labels()
+        self.choose_channels(self._channels.among(layers))
         self._follow_regions()
 
     def _find_image(self) -> Image | None:

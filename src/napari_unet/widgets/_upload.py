@@ -1,11 +1,11 @@
-"""A box of an image layer sent to the graphics card, where napari would send the whole image."""
+"""A box of a layer sent to the graphics card, where napari would send the whole plane."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Labels
 
 from napari_unet.core.types import Region
 
@@ -36,6 +36,30 @@ def upload_box(viewer: ViewerModel, layer: Image, box: Region) -> None:
         pixels = np.ascontiguousarray(layer._slice.image.raw[box])
         node._texture.scale_and_set_data(pixels, offset=(rows.start, columns.start))
     node.update()
+
+
+def upload_labels(viewer: ViewerModel, layer: Labels, box: Region) -> None:
+    """Show what changed inside `box` of the plane of a Labels layer that is in view.
+
+    As napari's own brush does, which sends boxes too. Where its inner names have changed, or the
+    view is transposed or 3-D, it is a refresh.
+    """
+    in_order = tuple(viewer.dims.order) == tuple(range(viewer.dims.ndim))
+    display = getattr(layer, "_raw_to_displayed", None)
+    image = getattr(getattr(layer, "_slice", None), "image", None)
+    if (
+        viewer.dims.ndisplay != 2
+        or not in_order
+        or not layer.loaded
+        or display is None
+        or image is None
+        or not np.may_share_memory(image.raw, layer.data)
+    ):
+        layer.refresh(thumbnail=False, extent=False, highlight=False)
+        return
+    colors = display(image.raw, data_slice=box)
+    image.view[box] = colors
+    layer.events.labels_update(data=colors, offset=[part.start for part in box])
 
 
 def _find_node(viewer: ViewerModel, layer: Image) -> Any | None:

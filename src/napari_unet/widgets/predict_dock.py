@@ -21,6 +21,8 @@ from qtpy.QtWidgets import (
 from napari_unet.core.card import ModelCard, read_card
 from napari_unet.core.config import InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
+from napari_unet.widgets._asked import Progress
+from napari_unet.widgets._channel_choice import ChannelChoice
 from napari_unet.widgets._device_badge import DeviceBadge, short_name
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import Fold, Form, tidy
@@ -29,7 +31,8 @@ from napari_unet.widgets._layers import PREDICTION, find
 from napari_unet.widgets._model_choice import ModelChoice
 from napari_unet.widgets._model_files import check_channels, describe
 from napari_unet.widgets._panels import open_panel
-from napari_unet.widgets._predictor import Predictor, Shown
+from napari_unet.widgets._planes import count_planes
+from napari_unet.widgets._predictor import Halted, Predictor, Shown
 from napari_unet.widgets._result_row import ResultRow
 from napari_unet.widgets._saving import save_measurements
 from napari_unet.widgets._task_bar import TaskBar, TaskState
@@ -94,16 +97,21 @@ class PredictDock(Dock):
         self.image = ImageChoice(self.session, self.connections)
         self.visible = QRadioButton("visible field")
         self.whole = QRadioButton("whole image")
+        self.stack = QRadioButton("stack")
+        self.visible.setToolTip("what the canvas shows of the plane in view")
+        self.whole.setToolTip("all of the plane in view")
+        self.stack.setToolTip("plane by plane, all with the same brightness")
         self.visible.setChecked(True)
         where = QHBoxLayout()
         where.setSpacing(4)
-        where.addWidget(self.visible)
-        where.addWidget(self.whole)
+        for choice in (self.visible, self.whole, self.stack):
+            where.addWidget(choice)
         where.addStretch()
         rows = QFormLayout(self._settings)
         tidy(rows)
         rows.addRow("Model", model)
         rows.addRow("Image", self.image)
+        self.channels = ChannelChoice(self.session, self.connections, rows)
         rows.addRow("Where", where)
         self.instances = Form(
             InstanceConfig, _SHOWN_INSTANCES, sliders=("threshold", "min_score"), rows=rows
@@ -119,12 +127,15 @@ class PredictDock(Dock):
         predictor.progressed.connect(self._on_progress)
         predictor.warned.connect(self.result.setText)
         predictor.shown.connect(self._on_shown)
-        predictor.stopped.connect(lambda: self._end("Stopped · nothing was changed."))
+        predictor.stopped.connect(self._on_stopped)
         predictor.failed.connect(self._fail)
         compute = self.session.compute
         self.connections.connect(compute.ready, self.device.show_report)
         self.connections.connect(self.session.model_changed, self._on_session_model)
         self.connections.connect(self.session.image_changed, self._show_readiness)
+        for changed in (self.session.image_changed, self.session.channels_changed):
+            self.connections.connect(changed, self._offer_stack)
+        self._offer_stack()
         if compute.report is not None:
             self.device.show_report(compute.report)
         compute.start()
@@ -156,7 +167,7 @@ class PredictDock(Dock):
             image = self.session.need_image()
             check_channels(card, self.session.channels(), model.stem, image.name)
             region = self.session.visible_region() if self.visible.isChecked() else None
-            self._predictor.start(model, self.config, region)
+            self._predictor.start(model, self.config, region, self.stack.isChecked())
         except InputError as error:
             self._fail(str(error), "")
             return
@@ -187,8 +198,37 @@ class PredictDock(Dock):
         if self._predictor.can_relabel:
             self._predictor.relabel(self._instances)
 
-    def _on_progress(self, done: int, total: int) -> None:
-        self.bar.run(f"Predicting · tile {done} of {total}", done / total)
+    def _on_progress(self, progress: Progress) -> None:
+        part = f"tile {progress.tile} of {progress.tiles}"
+        if progress.planes > 1:
+            part = f"plane {progress.plane} of {progress.planes} · {part}"
+        before = progress.plane - 1
+        self.bar.run(
+            f"Predicting · {part}", (before + progress.tile / progress.tiles) / progress.planes
+        )
+
+    def _on_stopped(self, halted: Halted) -> None:
+        progress, cells = halted.progress, halted.cells
+        if cells is None:
+            self._end("Stopped · nothing was changed.")
+            return
+        part = f"{progress.tile} of {progress.tiles} tiles"
+        if progress.planes > 1:
+            part = f"{progress.plane - 1} of {progress.planes} planes"
+        shown = "1 cell is" if cells == 1 else f"{cells} cells are"
+        self._end(f"Stopped · {part}, {shown} shown.")
+
+    def _offer_stack(self) -> None:
+        """Offer the whole stack where the image has more planes than the one in view."""
+        image = self.session.image
+        planes = 1 if image is None else count_planes(image)
+        self.stack.setVisible(planes > 1)
+        # three beside one another are narrow
+        self.visible.setText("field" if planes > 1 else "visible field")
+        self.whole.setText("plane" if planes > 1 else "whole image")
+        self.stack.setText(f"stack ({planes})")
+        if planes == 1 and self.stack.isChecked():
+            self.whole.setChecked(True)
 
     def _on_shown(self, shown: Shown) -> None:
         self.result.setText(self._describe(shown))
@@ -198,6 +238,10 @@ class PredictDock(Dock):
 
     def _describe(self, shown: Shown) -> str:
         where = " in the visible field" if shown.region else ""
+        if shown.planes > 1:
+            where = f" in {shown.planes} planes"
+        elif shown.finished:
+            where = " in what was predicted"
         if not shown.cells:
             return f"No cells{where}: lower Threshold, Least sure or Min. size, or train on."
         cells = "1 cell" if shown.cells == 1 else f"{shown.cells} cells"

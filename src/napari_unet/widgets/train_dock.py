@@ -19,6 +19,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.resumable import is_resumable, state_path
 from napari_unet.core.start_models import start_model_files
 from napari_unet.core.types import Region, Sample
+from napari_unet.widgets._channel_choice import ChannelChoice
 from napari_unet.widgets._device_badge import DeviceBadge
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import Fold, Form, guard_wheel, tidy
@@ -95,6 +96,7 @@ class TrainDock(Dock):
         rows = QFormLayout(self._settings)
         tidy(rows)
         rows.addRow("Model", self.architecture)
+        self.channels = ChannelChoice(self.session, self.connections, rows)
         rows.addRow("Start", self.start_from)
         rows.addRow("Budget", self.budget)
         rows.addRow("Held out", self.held_out)
@@ -239,11 +241,11 @@ class TrainDock(Dock):
             self.session.compute.repaint(job, sample)
 
     def _trained_on(self) -> object:
-        """Which plane of which image and which labels are in view."""
+        """Which plane of which image and which labels are in view, and which channels are seen."""
         session = self.session
         if session.image is None or session.labels is None:
             return None
-        return session.image, session.labels, session.plane_index(session.image)
+        return session.image, session.labels, session.plane_index(session.image), session.chosen
 
     def _stop(self) -> None:
         if self._job is not None:
