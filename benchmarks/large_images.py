@@ -94,8 +94,7 @@ def time_bare(
 ) -> tuple[float, float]:
     """Seconds, and those of the processor, of the forward passes over so large an image."""
     where = resolve_device(config.device, config.precision)
-    edges = config.tile, 2 * config.tile
-    tiles = grid((size, size), edges, context, segmenter.stride)
+    tiles = grid((size, size), config.tile, context, segmenter.stride)
     batches = {tile.size: torch.rand(1, 1, *tile.size, device=where.device) for tile in tiles}
     batches = {
         size: batch.contiguous(memory_format=torch.channels_last) for size, batch in batches.items()

@@ -112,7 +112,7 @@ def test_the_maps_and_cells_are_those_of_the_image_in_memory(model, image, tmp_p
     np.testing.assert_array_equal(table["class"][:], whole.classes[old[1:] - 1])
     np.testing.assert_array_equal(table["score"][:], whole.scores[old[1:] - 1])
     assert set(whole.classes) == {1, 2}
-    for kind, total in ((TileDone, 12), (BlockLabelled, 12)):
+    for kind, total in ((TileDone, 20), (BlockLabelled, 12)):
         assert [e.done for e in events if isinstance(e, kind)] == list(range(1, total + 1))
 
 
@@ -146,7 +146,7 @@ def test_it_is_an_ome_zarr_with_a_pyramid(model, tmp_path):
     assert again.pixel_size == (0.5, 0.25)
 
 
-@pytest.mark.parametrize("after", [3, 16, 28])
+@pytest.mark.parametrize("after", [3, 24, 36])
 def test_a_stop_leaves_what_can_be_read_and_gone_on_with(model, image, tmp_path, after):
     whole = read_labels(run(model, image, tmp_path / "whole.zarr").path)
     output = tmp_path / "out.zarr"
@@ -162,8 +162,8 @@ def test_a_stop_leaves_what_can_be_read_and_gone_on_with(model, image, tmp_path,
     np.testing.assert_array_equal(read_labels(output), whole)
     assert isinstance(events[0], Resumed)
     tiles = [e for e in events if isinstance(e, TileDone)]
-    assert len(tiles) == 12 - events[0].tiles <= 12 - min(after, 12)
-    assert isinstance(event, {3: TileDone, 16: BlockLabelled, 28: ChunkWritten}[after])
+    assert len(tiles) == 20 - events[0].tiles <= 20 - min(after, 20)
+    assert isinstance(event, {3: TileDone, 24: BlockLabelled, 36: ChunkWritten}[after])
 
 
 def test_another_threshold_only_labels(model, image, tmp_path):
@@ -333,7 +333,7 @@ def test_a_worker_that_dies_costs_its_tiles_only(model, image, tmp_path):
 
         run(model, image, output, watch, scheduler=cluster.scheduler_address)
     np.testing.assert_array_equal(read_labels(output), whole)
-    for kind, total in ((TileDone, 12), (BlockLabelled, 12), (ChunkWritten, 12)):
+    for kind, total in ((TileDone, 20), (BlockLabelled, 12), (ChunkWritten, 12)):
         assert [e.done for e in events if isinstance(e, kind)] == list(range(1, total + 1))
 
 

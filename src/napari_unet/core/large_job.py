@@ -94,7 +94,7 @@ class Job:
         return scratch_of(Path(self.output))
 
     def tiles(self) -> Sequence[Tile]:
-        """What the network looks at: twice as wide as high, a fifth less context a pixel."""
+        """What the network looks at."""
         return _tiles(self.shape[1:], self.tile, self.context, self.stride)
 
     def blocks(self, level: int = 0) -> Sequence[Region]:
@@ -105,7 +105,7 @@ class Job:
 
 @lru_cache(maxsize=4)
 def _tiles(shape: tuple[int, int], tile: int, context: int, stride: int) -> Sequence[Tile]:
-    return grid(shape, (tile, 2 * tile), context, stride)
+    return grid(shape, tile, context, stride)
 
 
 @lru_cache(maxsize=32)

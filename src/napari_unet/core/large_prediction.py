@@ -5,7 +5,7 @@ those of labelling the whole image at once (`block_labels`); then their numbers,
 
 Memory beyond that of the model: the larger of
 
-    tiles    (A + 12·C + 8·M)·(t + 2c)·(2t + 2c)
+    tiles    (A + 12·C + 8·M)·(t + 2c)²
     blocks   60·w²
 
 for C channels, M maps, tiles of t px and a context of c px, with A bytes a pixel of the network's

@@ -44,7 +44,7 @@ class TileNet:
         place(fitted.net, self.where).eval()
         self.segmenter: Segmenter = fitted
         self.model = model
-        self.edge = 2 * job.tile + job.stride
+        self.edge = job.tile + job.stride
 
     def predict(self, window: NDArray[np.float32], tta: bool) -> NDArray[np.float32]:
         """Maps of a window without its context, in smaller parts where the memory runs out."""

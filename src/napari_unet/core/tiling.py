@@ -38,7 +38,7 @@ class Tile:
 
 def grid(
     shape: tuple[int, int],
-    tile: int | tuple[int, int],
+    tile: int,
     context: int,
     stride: int,
     region: Region | None = None,
@@ -49,9 +49,9 @@ def grid(
     ----------
     shape : (H, W)
         Of the image.
-    tile : int or (int, int)
-        Wanted edge, or rows and columns, of what a tile decides, in pixels; rounded up to a
-        multiple of `stride` and made smaller where the region is.
+    tile : int
+        Wanted edge of what a tile decides, in pixels; rounded up to a multiple of `stride` and
+        made smaller where the region is.
     context : int
         Pixels around it that its result depends on; a multiple of `stride`.
     stride : int
@@ -60,11 +60,7 @@ def grid(
         The whole image by default.
     """
     bounds = region or (slice(0, shape[0]), slice(0, shape[1]))
-    edges = (tile, tile) if isinstance(tile, int) else tile
-    axes = [
-        list(_intervals(part.start, part.stop, edge, stride))
-        for part, edge in zip(bounds, edges, strict=True)
-    ]
+    axes = [list(_intervals(part.start, part.stop, tile, stride)) for part in bounds]
     return [
         Tile(
             write=(slice(max(y0, bounds[0].start), y1), slice(max(x0, bounds[1].start), x1)),
