@@ -26,8 +26,8 @@ ORDER = (
     {"errors", "types", "config", "events"},
     {
         "annotation", "augment", "block_labels", "border_weights", "card", "cluster", "device",
-        "files", "instances", "large_job", "lazy_image", "metrics", "ngff", "normalize", "samples",
-        "tiling",
+        "files", "instances", "label_doubts", "large_job", "lazy_image", "metrics", "ngff",
+        "normalize", "samples", "tiling",
     },
     {"models"},
     {"dataset"},
