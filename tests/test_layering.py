@@ -26,8 +26,8 @@ ORDER = (
     {"errors", "types", "config", "events"},
     {
         "annotation", "augment", "block_labels", "border_weights", "card", "cluster",
-        "comparison", "device", "files", "instances", "large_job", "lazy_image", "linking",
-        "matching", "metrics", "ngff", "normalize", "samples", "tiling", "tuning",
+        "comparison", "device", "files", "instances", "label_doubts", "large_job",
+        "lazy_image", "linking", "matching", "metrics", "ngff", "normalize", "samples", "tiling", "tuning",
     },
     {"models"},
     {"dataset"},

@@ -116,13 +116,15 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
     """Label images with a model."""
     from napari_unet.core.card import read_card
     from napari_unet.core.files import expand, read_image, write_atomically, write_labels
-    from napari_unet.core.lazy_image import is_large
+    from napari_unet.core.lazy_image import is_large, is_zarr
 
     card = read_card(given.model)
     config = read_flags(PredictConfig(instances=card.instances), given)
-    if given.plane or any(is_large(Path(path)) for path in given.images):
-        return _predict_large(given, config)
-    paths = expand(given.images)
+    paths: list[Path] = []
+    for name in given.images:
+        path = Path(name).expanduser()
+        found = [path] if is_zarr(path) else expand(name)
+        paths += [each for each in found if each not in paths]
     targets = _targets(paths, given.output)
 
     import tifffile
@@ -134,44 +136,40 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
     model = load_model(given.model, config.device)
     written = []
     for path, target in zip(paths, targets, strict=True):
-        prediction = exhaust(predict(model, read_image(path), config, name=str(path)))
-        write_labels(target, prediction.labels)
-        if given.probabilities and prediction.probabilities is not None:
-            write_atomically(
-                target.parent / "probabilities" / target.name,
-                lambda file, data=prediction.probabilities: tifffile.imwrite(
-                    file, data, compression="zlib", metadata={"axes": "CYX"}
-                ),
-            )
-        cells = len(prediction.scores)
+        if given.plane or is_large(path):
+            target = target.with_suffix(".zarr")
+            cells = _predict_large(path, target, given, config)
+        else:
+            prediction = exhaust(predict(model, read_image(path), config, name=str(path)))
+            write_labels(target, prediction.labels)
+            if given.probabilities and prediction.probabilities is not None:
+                write_atomically(
+                    target.parent / "probabilities" / target.name,
+                    lambda file, data=prediction.probabilities: tifffile.imwrite(
+                        file, data, compression="zlib", metadata={"axes": "CYX"}
+                    ),
+                )
+            cells = len(prediction.scores)
         _say(f"{target}: {cells} cells")
         written.append({"file": str(target), "cells": cells})
     return {"written": written}
 
 
-def _predict_large(given: argparse.Namespace, config: PredictConfig) -> dict[str, Any]:
-    """Label images of any size into OME-Zarrs."""
+def _predict_large(
+    path: Path, target: Path, given: argparse.Namespace, config: PredictConfig
+) -> int:
+    """Label an image of any size into an OME-Zarr; returns how many cells it has."""
     from napari_unet.core.events import exhaust
     from napari_unet.core.large_prediction import predict_large
     from napari_unet.core.lazy_image import open_image
 
     if given.probabilities:
         raise InputError("Large images have no --probabilities: --keep-maps keeps them beside.")
-    paths = [Path(path).expanduser() for path in given.images]
-    targets = [target.with_suffix(".zarr") for target in _targets(paths, given.output)]
-    written = []
-    for path, target in zip(paths, targets, strict=True):
-        if target.exists() and target.samefile(path):
-            raise InputError(f"{target} would be written over: choose another output folder.")
-        image = open_image(path, dict(given.plane or ()))
-        work = predict_large(
-            given.model, image, target, config,
-            scheduler=given.scheduler, keep_maps=given.keep_maps,
-        )  # fmt: skip
-        cells = exhaust(work, _tell_large).cells
-        _say(f"{target}: {cells} cells")
-        written.append({"file": str(target), "cells": cells})
-    return {"written": written}
+    if target.exists() and target.samefile(path):
+        raise InputError(f"{target} would be written over: choose another output folder.")
+    image = open_image(path, dict(given.plane or ()))
+    options = {"scheduler": given.scheduler, "keep_maps": given.keep_maps}
+    return exhaust(predict_large(given.model, image, target, config, **options), _tell_large).cells
 
 
 def _tell_large(event: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import signal
@@ -14,16 +15,17 @@ import pytest
 import torch
 import zarr
 
-from napari_unet.core import large_job
+from napari_unet.core import large_job, large_prediction
 from napari_unet.core.card import ModelCard
-from napari_unet.core.checkpoint import Model, save_model
+from napari_unet.core.checkpoint import Model, load_model, save_model
 from napari_unet.core.config import InstanceConfig, PredictConfig, to_dict
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
 from napari_unet.core.instances import label_instances
 from napari_unet.core.large_prediction import predict_large
-from napari_unet.core.lazy_image import open_image
+from napari_unet.core.lazy_image import find_percentiles, open_image
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
+from napari_unet.core.normalize import normalize
 from napari_unet.core.prediction import predict
 from napari_unet.core.types import (
     BlockLabelled,
@@ -90,8 +92,6 @@ def raster_order(labels):
 
 
 def test_the_maps_and_cells_are_those_of_the_image_in_memory(model, image, tmp_path):
-    from napari_unet.core.checkpoint import load_model
-
     events = []
     found = run(model, image, tmp_path / "out.zarr", events.append, keep_maps=True)
     array = zarr.open_array(image, mode="r")[:]
@@ -234,8 +234,6 @@ def test_smaller_tiles_are_tried_when_the_memory_runs_out(model, image, tmp_path
 
 def test_cells_of_any_size_are_looked_at_first(image, tmp_path):
     """At the zoom that the image in memory would be seen at."""
-    from napari_unet.core.checkpoint import load_model
-
     events = []
     output = tmp_path / "out.zarr"
     run("nuclei", image, output, events.append, PredictConfig(device="cpu"), keep_maps=True)
@@ -245,6 +243,37 @@ def test_cells_of_any_size_are_looked_at_first(image, tmp_path):
     exhaust(predict(load_model("nuclei", "cpu"), array, PredictConfig(device="cpu"), out=maps))
     kept = zarr.open_array(tmp_path / "out.zarr.scratch" / "maps", mode="r")[:]
     np.testing.assert_allclose(kept / 65535, maps, atol=1e-4)
+
+
+def test_the_first_look_is_at_the_middle_of_the_image(model, monkeypatch):
+    """In the place, and with the surroundings, that it has when the image is in memory."""
+    array = np.random.default_rng(0).random((1, 2500, 2700)).astype(np.float32)
+    seen = []
+
+    def look(segmenter, card, image, where, config):
+        seen.append(image)
+        yield from ()
+        return segmenter
+
+    monkeypatch.setattr(large_prediction, "fit_size", look)
+    loaded = load_model(model, "cpu")
+    pairs = find_percentiles(open_image(array), loaded.card.normalize)
+    exhaust(large_prediction._look(loaded, loaded.segmenter, open_image(array), pairs, CONFIG))
+    whole, (part,) = normalize(array, loaded.card.normalize), seen
+    top, left = ((a - b) // 2 for a, b in zip(whole.shape[1:], part.shape[1:], strict=True))
+    assert top % 192 == left % 192 == 0 < top
+    assert min(part.shape[1:]) >= 1024 + 2 * (6 * 64 + 64)
+    np.testing.assert_array_equal(
+        part, whole[:, top : top + part.shape[1], left : left + part.shape[2]]
+    )
+    assert 2 * top + part.shape[1] == whole.shape[1]
+
+
+def test_an_image_without_cells(model, image, tmp_path):
+    strict = dataclasses.replace(CONFIG, instances=InstanceConfig(min_size=100_000))
+    found = run(model, image, tmp_path / "out.zarr", config=strict)
+    assert found.cells == 0
+    assert not read_labels(found.path).any()
 
 
 SCRIPT = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,9 @@ class Cluster:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    def run(self, part: Callable[..., int], items: Iterable[tuple[Any, ...]]) -> Iterator[int]:
+    def run(
+        self, part: Callable[..., int], items: Iterable[tuple[Any, ...]]
+    ) -> Generator[int, None, None]:
         """Call `part` with each of `items` on some worker, and give what it returns when it has.
 
         What was under way on a worker that dies is done on another. `close()` drops what has not

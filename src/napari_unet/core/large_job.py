@@ -15,7 +15,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -91,18 +93,28 @@ class Job:
         """The folder of what is not the result."""
         return scratch_of(Path(self.output))
 
-    def tiles(self) -> list[Tile]:
+    def tiles(self) -> Sequence[Tile]:
         """What the network looks at."""
-        return grid((self.shape[1], self.shape[2]), self.tile, self.context, self.stride)
+        return _tiles(self.shape[1:], self.tile, self.context, self.stride)
 
-    def blocks(self, level: int = 0) -> list[Region]:
+    def blocks(self, level: int = 0) -> Sequence[Region]:
         """The chunks of a level of the result."""
         height, width = (-(-length // 2**level) for length in self.shape[1:])
-        return [
-            (slice(y, min(y + self.block, height)), slice(x, min(x + self.block, width)))
-            for y in range(0, height, self.block)
-            for x in range(0, width, self.block)
-        ]
+        return _blocks(height, width, self.block)
+
+
+@lru_cache(maxsize=4)
+def _tiles(shape: tuple[int, int], tile: int, context: int, stride: int) -> Sequence[Tile]:
+    return grid(shape, tile, context, stride)
+
+
+@lru_cache(maxsize=32)
+def _blocks(height: int, width: int, block: int) -> Sequence[Region]:
+    return [
+        (slice(y, min(y + block, height)), slice(x, min(x + block, width)))
+        for y in range(0, height, block)
+        for x in range(0, width, block)
+    ]
 
 
 def scratch_of(output: Path) -> Path:

@@ -5,21 +5,22 @@ those of labelling the whole image at once (`block_labels`); then their numbers,
 
 Memory beyond that of the model: the larger of
 
-    tiles    A·(t + 2c)² + 4·(3·C + 2·M)·(t + 2c)²   t the tile, c the context in px; C channels,
-                                             M maps; A what the net keeps of a pixel, 4 to 6 bytes
-                                             a channel of its first level
-    blocks   60·w²                           w the edge of the window: `BLOCK` + 2·`HALO` where
-                                             cells are small, `WIDEST` at most
+    tiles    (A + 12·C + 8·M)·(t + 2c)²
+    blocks   60·w²
 
-and 40 bytes a cell while they are numbered; nothing grows with the image but that and 8 bytes a
-chunk. An image of compressed strips is decompressed in whole strips on top of it.
+for C channels, M maps, tiles of t px and a context of c px, with A bytes a pixel of the network's
+own, about 13 a channel of its first level; w is the edge of the window in which cells are looked
+at, `BLOCK` + 2·`HALO` px where they are small and `WIDEST` at most. On top of it come 64 bytes a
+cell while they are numbered. Nothing else grows with the image but some bytes a tile and a block.
+An image of compressed strips is decompressed in whole strips.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -190,20 +191,24 @@ def _map(
     if done:
         yield Resumed(done, blocks - len(stages.blocks_to_do(job)))
     if cluster is None:
-        finished = _map_here(job, image, net, todo)
+        work = _map_here(job, image, net, todo)
     else:
-        finished = cluster.run(partial(stages.map_tile, job, image), [(i,) for i in todo])
+        work = cluster.run(partial(stages.map_tile, job, image), [(i,) for i in todo])
     edge = net.edge
-    for count, index in enumerate(finished, done + 1):
-        yield TileDone(count, len(tiles), tiles[index].write)
-        if net.edge < edge:
-            edge = net.edge
-            yield Warned(
-                f"The memory of {net.where.name} ran out: predicting goes on in tiles of {edge} px."
-            )
+    with closing(work) as finished:
+        for count, index in enumerate(finished, done + 1):
+            yield TileDone(count, len(tiles), tiles[index].write)
+            if net.edge < edge:
+                edge = net.edge
+                yield Warned(
+                    f"The memory of {net.where.name} ran out: "
+                    f"predicting goes on in tiles of {edge} px."
+                )
 
 
-def _map_here(job: Job, image: LazyImage, net: stages.TileNet, todo: list[int]) -> Iterator[int]:
+def _map_here(
+    job: Job, image: LazyImage, net: stages.TileNet, todo: list[int]
+) -> Generator[int, None, None]:
     """One tile after the other; the next is read and the last is written meanwhile."""
     if not todo:
         return
@@ -224,9 +229,9 @@ def _map_here(job: Job, image: LazyImage, net: stages.TileNet, todo: list[int]) 
 
 def _label(job: Job, cluster: Cluster | None) -> Generator[LargeEvent, None, None]:
     blocks, todo = job.blocks(), stages.blocks_to_do(job)
-    finished = _run(cluster, partial(stages.label_part, job), [(i,) for i in todo])
-    for done, index in enumerate(finished, len(blocks) - len(todo) + 1):
-        yield BlockLabelled(done, len(blocks), blocks[index])
+    with closing(_run(cluster, partial(stages.label_part, job), [(i,) for i in todo])) as finished:
+        for done, index in enumerate(finished, len(blocks) - len(todo) + 1):
+            yield BlockLabelled(done, len(blocks), blocks[index])
 
 
 def _number(job: Job, cluster: Cluster | None) -> Generator[LargeEvent, None, int]:
@@ -253,21 +258,22 @@ def _number(job: Job, cluster: Cluster | None) -> Generator[LargeEvent, None, in
         todo = stages.chunks_to_do(job, level)
         done += len(job.blocks(level)) - len(todo)
         if level:
-            finished = _run(cluster, partial(stages.shrink_part, job, level), [(i,) for i in todo])
+            work = _run(cluster, partial(stages.shrink_part, job, level), [(i,) for i in todo])
         else:
             numbered = (
                 (i, (np.searchsorted(anchors, named[i]) + 1).astype(np.int32)) for i in todo
             )
-            finished = _run(cluster, partial(stages.number_part, job), numbered)
-        for _ in finished:
-            done += 1
-            yield ChunkWritten(done, total)
+            work = _run(cluster, partial(stages.number_part, job), numbered)
+        with closing(work) as finished:
+            for _ in finished:
+                done += 1
+                yield ChunkWritten(done, total)
     return len(anchors)
 
 
 def _run(
     cluster: Cluster | None, part: Callable[..., int], items: Iterable[tuple[Any, ...]]
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     if cluster is None:
         return (part(*item) for item in items)
     return cluster.run(part, items)

@@ -212,7 +212,7 @@ def open_image(
 def is_large(path: Path) -> bool:
     """Whether an image is to be predicted in windows: a zarr, or a TIFF beyond `READ_WHOLE`."""
     if path.is_dir():
-        return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
+        return is_zarr(path)
     try:
         with tifffile.TiffFile(path) as tif:
             series = tif.series[0]
@@ -220,6 +220,11 @@ def is_large(path: Path) -> bool:
             return sizes.get("Y", 0) * sizes.get("X", 0) > READ_WHOLE
     except (OSError, ValueError, LookupError, tifffile.TiffFileError):
         return False  # another kind of file, or one that the reader of images will tell about
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a zarr group or array."""
+    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def _open_tiff(

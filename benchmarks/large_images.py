@@ -1,0 +1,242 @@
+"""Large images: how fast beside the bare network and beside MONAI, how much memory, and kill -9.
+
+    python benchmarks/large_images.py speed  [--size 8192] [--device auto]
+    python benchmarks/large_images.py monai  [--size 4096] [--device auto]
+    python benchmarks/large_images.py memory [--sizes 2048 32768] [--model nuclei]
+    python benchmarks/large_images.py kills  [--rounds 20]
+
+- speed: an image of synthetic nuclei in a zarr, float32, against the forward passes alone on
+  tensors that are ready: of the same tiles with the context they need, and without it. The maps
+  and the labels apart.
+- monai: the maps alone, against `monai.inferers.sliding_window_inference` at its default overlap
+  of 0.25 over the same image in memory, with the same network and precision, in windows of
+  `--window` px. Needs MONAI.
+- memory: highest resident memory above that of the process with the model loaded, each size in a
+  process of its own. Most of the image is empty; nothing is left out for that.
+- kills: predictions killed at a random moment and called again until they are through; the labels
+  have to be those of one that was left alone.
+
+`--folder` names a disk with room for the images. Needs a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+import zarr
+
+from napari_unet.core.checkpoint import load_model
+from napari_unet.core.config import PredictConfig
+from napari_unet.core.device import resolve_device
+from napari_unet.core.large_prediction import predict_large
+from napari_unet.core.lazy_image import open_image
+from napari_unet.core.models.base import Segmenter
+from napari_unet.core.prediction import autocast, place
+from napari_unet.core.samples import make_sample
+from napari_unet.core.tiling import grid
+from napari_unet.core.types import BlockLabelled, ChunkWritten, Looking, TileDone
+
+_CELLS = 512  # px: edge of the part that is repeated
+_CHUNK = 512
+
+
+def make_image(path: Path, size: int, every: int = 1) -> Path:
+    """A zarr of synthetic nuclei; with `every` > 1 only in each so many-th chunk of each axis."""
+    image = make_sample("fluorescence", (_CELLS, _CELLS)).image[0].astype(np.float32)
+    array = zarr.create_array(
+        path, shape=(size, size), chunks=(_CHUNK, _CHUNK), dtype="float32", fill_value=0
+    )
+    for y in range(0, size, every * _CHUNK):
+        for x in range(0, size, every * _CHUNK):
+            height, width = min(_CHUNK, size - y), min(_CHUNK, size - x)
+            array[y : y + height, x : x + width] = image[:height, :width]
+    return path
+
+
+def time_stages(
+    model: str, image: Path, output: Path, config: PredictConfig
+) -> dict[str, tuple[float, float]]:
+    """Seconds, and those of the processor, of each stage of a prediction."""
+    ends, before = {}, (time.perf_counter(), time.process_time())
+    names = {Looking: "look", TileDone: "maps", BlockLabelled: "labels", ChunkWritten: "numbers"}
+    for event in predict_large(model, open_image(image), output, config):
+        ends[names[type(event)]] = time.perf_counter(), time.process_time()
+    stages = {}
+    for name, now in ends.items():
+        stages[name], before = (now[0] - before[0], now[1] - before[1]), now
+    return stages
+
+
+def fitted(model: str, config: PredictConfig) -> Segmenter:
+    """The network as it sees the synthetic nuclei, on its device."""
+    loaded = load_model(model, config.device)
+    segmenter = loaded.segmenter.fit(1, len(loaded.card.classes), 1.0)
+    place(segmenter.net, resolve_device(config.device, config.precision)).eval()
+    return segmenter
+
+
+def time_bare(
+    segmenter: Segmenter, size: int, config: PredictConfig, context: int
+) -> tuple[float, float]:
+    """Seconds, and those of the processor, of the forward passes over so large an image."""
+    where = resolve_device(config.device, config.precision)
+    tiles = grid((size, size), config.tile, context, segmenter.stride)
+    batches = {tile.size: torch.rand(1, 1, *tile.size, device=where.device) for tile in tiles}
+    batches = {
+        size: batch.contiguous(memory_format=torch.channels_last) for size, batch in batches.items()
+    }
+    with torch.inference_mode(), autocast(where):
+        for batch in 2 * list(batches.values()):
+            segmenter.net(batch)
+        _wait(where.device)
+        begin, busy = time.perf_counter(), time.process_time()
+        for tile in tiles:
+            segmenter.net(batches[tile.size])
+        _wait(where.device)
+    return time.perf_counter() - begin, time.process_time() - busy
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def measure_speed(given: argparse.Namespace, folder: Path) -> None:
+    config = PredictConfig(device=given.device, tile=given.tile)
+    image = make_image(folder / "image.zarr", given.size)
+    segmenter = fitted(given.model, config)
+    rows = {
+        "bare": time_bare(segmenter, given.size, config, segmenter.tile_context),
+        "bare, without context": time_bare(segmenter, given.size, config, 0),
+        **time_stages(given.model, image, folder / "out.zarr", config),
+        "bare again": time_bare(segmenter, given.size, config, segmenter.tile_context),
+    }
+    print(resolve_device(given.device).words, f"{given.size}² px, tiles of {given.tile} px")
+    for name, (wall, busy) in rows.items():
+        pace = given.size**2 / wall / 1e6
+        ratios = rows["bare"][0] / wall, rows["bare"][1] / busy
+        print(
+            f"{name}: {wall:.1f} s, {pace:.2f} Mpx/s, "
+            f"bare ÷ it {ratios[0]:.2f} ({ratios[1]:.2f} of processor time)"
+        )
+
+
+def measure_monai(given: argparse.Namespace, folder: Path) -> None:
+    from monai.inferers import sliding_window_inference
+
+    config = PredictConfig(device=given.device, tile=given.tile)
+    where = resolve_device(config.device, config.precision)
+    image = make_image(folder / "image.zarr", given.size)
+    segmenter = fitted(given.model, config)
+    array = zarr.open_array(image, mode="r")[:]
+    whole = torch.from_numpy((array - array.min()) / np.ptp(array))[None, None].to(where.device)
+
+    def infer(part: torch.Tensor) -> tuple[float, float]:
+        begin, busy = time.perf_counter(), time.process_time()
+        with torch.inference_mode(), autocast(where):
+            sliding_window_inference(part, (given.window,) * 2, 1, segmenter.net, overlap=0.25)
+        _wait(where.device)
+        return time.perf_counter() - begin, time.process_time() - busy
+
+    infer(whole[..., : given.window, : given.window])
+    monai = infer(whole)
+    ours = time_stages(given.model, image, folder / "out.zarr", config)["maps"]
+    print(where.words, f"{given.size}² px, window {given.window} px, overlap 0.25")
+    print(
+        f"MONAI {monai[0]:.1f} s, our maps {ours[0]:.1f} s: {monai[0] / ours[0]:.2f} × "
+        f"({monai[1] / ours[1]:.2f} × of processor time)"
+    )
+
+
+def measure_memory(given: argparse.Namespace, folder: Path) -> None:
+    for size in given.sizes:
+        image = make_image(folder / f"{size}.zarr", size, every=8)
+        command = [*(sys.executable, __file__, "peak", "--image", str(image)),
+                   *("--model", given.model, "--device", given.device),
+                   *("--tile", str(given.tile))]  # fmt: skip
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        found = json.loads(done.stdout)
+        print(f"{size}² px: {found['above']:.0f} MB above {found['before']:.0f}", flush=True)
+
+
+def measure_peak(given: argparse.Namespace, folder: Path) -> None:
+    """One prediction; what it added to the resident memory at its height, in MB."""
+    config = PredictConfig(device=given.device, tile=given.tile)
+    fitted(given.model, config)
+    before = psutil.Process().memory_info().rss
+    time_stages(given.model, given.image, folder / "out.zarr", config)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"before": before / 1e6, "above": (peak - before) / 1e6}))
+
+
+def measure_kills(given: argparse.Namespace, folder: Path) -> None:
+    image = make_image(folder / "image.zarr", 2048)
+    base = [*(sys.executable, "-m", "napari_unet.cli", "predict", given.model, str(image)),
+            *("--device", given.device, "-o")]  # fmt: skip
+    begin = time.perf_counter()
+    subprocess.run([*base, str(folder / "whole")], check=True, capture_output=True)
+    lasts = time.perf_counter() - begin
+    whole = zarr.open_group(folder / "whole" / "image.zarr", mode="r")["0"][:]
+    chance, kills, same = random.Random(0), 0, 0
+    for i in range(given.rounds):
+        output = folder / f"round{i}"
+        with subprocess.Popen([*base, str(output)], stderr=subprocess.DEVNULL) as child:
+            try:
+                child.wait(chance.uniform(0, 1.2 * lasts))
+            except subprocess.TimeoutExpired:
+                child.send_signal(signal.SIGKILL)
+                kills += 1
+        subprocess.run([*base, str(output)], check=True, capture_output=True)
+        found = zarr.open_group(output / "image.zarr", mode="r")["0"][:]
+        same += np.array_equal(found, whole)
+        print(f"{same} of {i + 1} the same, {kills} killed", flush=True)
+
+
+@contextmanager
+def make_folder(given: argparse.Namespace) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        yield Path(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for name, function in (
+        ("speed", measure_speed),
+        ("monai", measure_monai),
+        ("memory", measure_memory),
+        ("peak", measure_peak),
+        ("kills", measure_kills),
+    ):
+        command = commands.add_parser(name)
+        command.set_defaults(command=function)
+        command.add_argument("--model", default="nuclei")
+        command.add_argument("--device", default="auto")
+        command.add_argument("--folder", type=Path)
+        command.add_argument("--tile", type=int, default=PredictConfig.tile)
+        command.add_argument("--size", type=int, default=4096 if name == "monai" else 8192)
+        command.add_argument("--sizes", type=int, nargs="+", default=[2048, 32768])
+        command.add_argument("--window", type=int, default=256)
+        command.add_argument("--rounds", type=int, default=20)
+        command.add_argument("--image", type=Path)
+    given = parser.parse_args()
+    with make_folder(given) as folder:
+        given.command(given, folder)
+
+
+if __name__ == "__main__":
+    main()
