@@ -440,6 +440,8 @@ def test_a_whole_stack_is_predicted_plane_by_plane(qtbot, stacked, model):
     assert dock.bar.sentence == "Done · 6.3 s · AMD EPYC 7763, bfloat16"
     for plane in shown(dock).data:
         np.testing.assert_array_equal(plane, three_cells()["labels"])
+    dock.instances.input("threshold").value = 0.7
+    assert dock.bar.sentence == "Of a stack the maps are not kept: predict it again."
 
 
 def test_a_stopped_stack_keeps_its_planes(qtbot, stacked):

@@ -49,6 +49,7 @@ class PredictDock(Dock):
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # noqa: UP037 - npe2
         super().__init__(napari_viewer)
         self._card: ModelCard | None = None
+        self._planes = 1  # of the last prediction
         self._predictor = Predictor(self.session, self)
         self._settings = QWidget()
         self._build_settings()
@@ -197,6 +198,8 @@ class PredictDock(Dock):
     def _relabel(self) -> None:
         if self._predictor.can_relabel:
             self._predictor.relabel(self._instances)
+        elif self._planes > 1 and not self._predictor.busy:
+            self.bar.ready("Of a stack the maps are not kept: predict it again.")
 
     def _on_progress(self, progress: Progress) -> None:
         part = f"tile {progress.tile} of {progress.tiles}"
@@ -231,6 +234,7 @@ class PredictDock(Dock):
             self.whole.setChecked(True)
 
     def _on_shown(self, shown: Shown) -> None:
+        self._planes = shown.planes
         self.result.setText(self._describe(shown))
         self._results.offer(shown.cells > 0)
         if self.bar.state is not TaskState.DONE:
