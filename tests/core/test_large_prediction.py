@@ -25,7 +25,7 @@ from napari_unet.core.instances import label_instances
 from napari_unet.core.large_prediction import predict_large
 from napari_unet.core.lazy_image import find_percentiles, open_image
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
-from napari_unet.core.normalize import normalize
+from napari_unet.core.normalize import percentiles
 from napari_unet.core.prediction import predict
 from napari_unet.core.types import (
     BlockLabelled,
@@ -35,6 +35,7 @@ from napari_unet.core.types import (
     TileDone,
     Warned,
 )
+from napari_unet.core.windows import reach
 
 CONFIG = PredictConfig(tile=96, device="cpu", precision="float32")
 BLOCK = 128  # so small that the images here have many
@@ -246,27 +247,26 @@ def test_cells_of_any_size_are_looked_at_first(image, tmp_path):
 
 
 def test_the_first_look_is_at_the_middle_of_the_image(model, monkeypatch):
-    """In the place, and with the surroundings, that it has when the image is in memory."""
+    """As when the image is in memory, and with what of its surroundings the network sees."""
     array = np.random.default_rng(0).random((1, 2500, 2700)).astype(np.float32)
     seen = []
 
-    def look(segmenter, card, image, where, config):
-        seen.append(image)
+    def look(model, image, region, config, *, grey, name):
+        seen.append((image, region, grey))
         yield from ()
-        return segmenter
+        return 0.5
 
-    monkeypatch.setattr(large_prediction, "fit_size", look)
+    monkeypatch.setattr(large_prediction, "look_for_zoom", look)
     loaded = load_model(model, "cpu")
     pairs = find_percentiles(open_image(array), loaded.card.normalize)
-    exhaust(large_prediction._look(loaded, loaded.segmenter, open_image(array), pairs, CONFIG))
-    whole, (part,) = normalize(array, loaded.card.normalize), seen
-    top, left = ((a - b) // 2 for a, b in zip(whole.shape[1:], part.shape[1:], strict=True))
-    assert top % 192 == left % 192 == 0 < top
-    assert min(part.shape[1:]) >= 1024 + 2 * (6 * 64 + 64)
-    np.testing.assert_array_equal(
-        part, whole[:, top : top + part.shape[1], left : left + part.shape[2]]
-    )
-    assert 2 * top + part.shape[1] == whole.shape[1]
+    work = large_prediction._look(loaded, loaded.segmenter, open_image(array), pairs, CONFIG)
+    assert exhaust(work).pixel == 2
+    ((part, region, grey),) = seen
+    np.testing.assert_array_equal(part[(slice(None), *region)], array[:, 738:1762, 838:1862])
+    margin, _ = reach(loaded.card)
+    assert min(region[0].start, region[1].start) >= margin
+    assert part.shape[1] < array.shape[1]
+    np.testing.assert_array_equal(grey, percentiles(array, loaded.card.normalize))
 
 
 def test_an_image_without_cells(model, image, tmp_path):

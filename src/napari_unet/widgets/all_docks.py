@@ -19,7 +19,8 @@ from napari_unet.widgets.weights_dock import WeightsDock
 if TYPE_CHECKING:
     import napari.viewer
 
-_TABS = "QTabBar {padding: 0px; border: 0px;} QTabBar::tab {padding: 4px 4px;}"
+_TABS = "QTabBar {padding: 0px; border: 0px;} QTabBar::tab {padding: 4px 2px;}"
+_SHORT = {"Weight map": "Weights"}  # all tabs have to fit into the width of a dock
 
 PANELS = {
     "Annotate": AnnotateDock,
@@ -43,7 +44,7 @@ class AllDocks(QWidget):
         self.panels: dict[str, Any] = {}
         for title, panel in PANELS.items():
             self.panels[title] = panel(napari_viewer)
-            self.tabs.addTab(self.panels[title], title)
+            self.tabs.addTab(self.panels[title], _SHORT.get(title, title))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
