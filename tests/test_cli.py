@@ -6,9 +6,11 @@ import csv
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
@@ -129,7 +131,48 @@ def test_a_zarr_becomes_a_zarr(folder, model, tmp_path):
         assert written["cells"] == expected.max()
         found = zarr.open_group(written["file"], mode="r")["0"][:]
         assert np.array_equal(found > 0, expected > 0)
-        assert "1 of 1 tiles" in done.stderr
+        assert f"{written['cells']} cells" in done.stderr
+
+
+def test_a_folder_of_any_files(folder, model, tmp_path):
+    """What cannot be used is said and left out; --resume does what changed, and only that."""
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    for i in range(2):
+        shutil.copy(folder / "images" / f"cell{i}.png", images)
+    (images / "broken.png").write_bytes(b"no picture")
+    tifffile.imwrite(images / "flat.tif", np.ones((64, 64), np.uint8))
+    command = ("predict", model, images, "-o", out, "--json")
+
+    def results():
+        with (out / "results.csv").open(newline="") as file:
+            return {Path(row["file"]).name: row for row in csv.DictReader(file)}
+
+    done = call(*command)
+    said = json.loads(done.stdout)
+    assert [Path(each["image"]).name for each in said["failed"]] == ["broken.png", "flat.tif"]
+    assert [Path(each["file"]).name for each in said["written"]] == ["cell0.tif", "cell1.tif"]
+    assert done.stderr.count("left out: ") == 2
+    rows = results()
+    assert [rows[name]["status"] for name in ("broken.png", "cell0.png")] == ["failed", "done"]
+    assert int(rows["cell0.png"]["cells"]) == tifffile.imread(out / "cell0.tif").max()
+    assert "constant" in rows["flat.tif"]["sentence"]
+
+    before = (out / "cell0.tif").stat().st_mtime_ns
+    os.utime(images / "cell1.png", (2**31 - 1, 2**31 - 1))
+    written = json.loads(call(*command, "--resume").stdout)["written"]
+    assert [each["status"] for each in written] == ["kept", "done"]
+    assert (out / "cell0.tif").stat().st_mtime_ns == before
+    assert results() != rows
+    written = json.loads(call(*command, "--resume", "--threshold", 0.6).stdout)["written"]
+    assert [each["status"] for each in written] == ["done", "done"]
+
+    hopeless = call(
+        "predict", model, images / "broken.png", images / "flat.tif", "-o", out, expect=2
+    )
+    assert "None of the 2 files could be predicted" in hopeless.stderr
+    (out / "results.csv").write_text("mine")
+    assert "no table of results" in call(*command, expect=2).stderr
 
 
 def test_a_large_image_that_cannot_be_used_is_one_sentence(folder, model, tmp_path):

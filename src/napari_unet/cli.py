@@ -16,14 +16,13 @@ from typing import Any, NoReturn
 from napari_unet.core.config import (
     TRAIN_PRESETS,
     WEIGHT_PRESETS,
-    InstanceConfig,
-    PredictConfig,
     TrainConfig,
 )
 from napari_unet.core.errors import InputError
 from napari_unet.core.start_models import START_MODELS
 from napari_unet.evaluate_command import add_evaluate_flags, run_evaluate
 from napari_unet.flags import add_flags, read_flags
+from napari_unet.predict_command import add_predict_flags, run_predict
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,13 +58,13 @@ def run_weights(given: argparse.Namespace) -> dict[str, Any]:
     import tifffile
 
     from napari_unet.core.annotation import weight_map
-    from napari_unet.core.files import expand, read_labels, write_atomically
+    from napari_unet.core.files import expand, name_results, read_labels, write_atomically
     from napari_unet.core.types import Sample
 
     config = read_flags(WEIGHT_PRESETS[given.preset], given)
     paths = expand(given.labels, "labels")
     written = []
-    for path, target in zip(paths, _targets(paths, given.output), strict=True):
+    for path, target in zip(paths, name_results(paths, given.output), strict=True):
         labels = read_labels(path)
         weights = weight_map(Sample(image=labels[None], labels=labels, name=str(path)), config)
         write_atomically(
@@ -110,88 +109,6 @@ def run_train(given: argparse.Namespace) -> dict[str, Any] | int:
         "threshold": model.card.instances.threshold,
         "training": {k: v for k, v in model.card.training.items() if k != "config"},
     }
-
-
-def run_predict(given: argparse.Namespace) -> dict[str, Any]:
-    """Label images with a model."""
-    from napari_unet.core.card import read_card
-    from napari_unet.core.files import expand, read_image, write_atomically, write_labels
-    from napari_unet.core.lazy_image import is_large, is_zarr
-
-    card = read_card(given.model)
-    config = read_flags(PredictConfig(instances=card.instances), given)
-    paths: list[Path] = []
-    for name in given.images:
-        path = Path(name).expanduser()
-        found = [path] if is_zarr(path) else expand(name)
-        paths += [each for each in found if each not in paths]
-    targets = _targets(paths, given.output)
-
-    import tifffile
-
-    from napari_unet.core.checkpoint import load_model
-    from napari_unet.core.events import exhaust
-    from napari_unet.core.prediction import predict
-
-    model = load_model(given.model, config.device)
-    written = []
-    for path, target in zip(paths, targets, strict=True):
-        if given.plane or is_large(path):
-            target = target.with_suffix(".zarr")
-            cells = _predict_large(path, target, given, config)
-        else:
-            prediction = exhaust(predict(model, read_image(path), config, name=str(path)))
-            write_labels(target, prediction.labels)
-            if given.probabilities and prediction.probabilities is not None:
-                write_atomically(
-                    target.parent / "probabilities" / target.name,
-                    lambda file, data=prediction.probabilities: tifffile.imwrite(
-                        file, data, compression="zlib", metadata={"axes": "CYX"}
-                    ),
-                )
-            cells = len(prediction.scores)
-        _say(f"{target}: {cells} cells")
-        written.append({"file": str(target), "cells": cells})
-    return {"written": written}
-
-
-def _predict_large(
-    path: Path, target: Path, given: argparse.Namespace, config: PredictConfig
-) -> int:
-    """Label an image of any size into an OME-Zarr; returns how many cells it has."""
-    from napari_unet.core.events import exhaust
-    from napari_unet.core.large_prediction import predict_large
-    from napari_unet.core.lazy_image import open_image
-
-    if given.probabilities:
-        raise InputError("Large images have no --probabilities: --keep-maps keeps them beside.")
-    if target.exists() and target.samefile(path):
-        raise InputError(f"{target} would be written over: choose another output folder.")
-    image = open_image(path, dict(given.plane or ()))
-    options = {"scheduler": given.scheduler, "keep_maps": given.keep_maps}
-    return exhaust(predict_large(given.model, image, target, config, **options), _tell_large).cells
-
-
-def _tell_large(event: Any) -> None:
-    """A line for about each tenth of a stage."""
-    from napari_unet.core.types import BlockLabelled, ChunkWritten, Resumed, TileDone, Warned
-
-    stages = {TileDone: "tiles", BlockLabelled: "blocks labelled", ChunkWritten: "chunks written"}
-    match event:
-        case TileDone() | BlockLabelled() | ChunkWritten():
-            if event.done == event.total or event.done % max(1, event.total // 10) == 0:
-                _say(f"{event.done} of {event.total} {stages[type(event)]}")
-        case Resumed():
-            _say(f"Going on: {event.tiles} tiles and {event.blocks} blocks were done before.")
-        case Warned():
-            _say(event.message)
-
-
-def _plane(text: str) -> tuple[str, int]:
-    axis, _, index = text.partition("=")
-    if len(axis) != 1 or not index.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is no plane: write it as T=0")
-    return axis.upper(), int(index)
 
 
 def run_measure(given: argparse.Namespace) -> dict[str, Any]:
@@ -334,28 +251,6 @@ def _tell(event: Any) -> None:
             _say(event.message)
 
 
-def _targets(paths: list[Path], folder: Path) -> list[Path]:
-    """`<stem>.tif` in the folder for each path, refusing what would be written over."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"The folder {folder} cannot be made ({error.strerror}): choose another one."
-        ) from error
-    targets = [
-        folder / f"{path.name.removesuffix(path.suffix).removesuffix('.ome')}.tif" for path in paths
-    ]
-    for path, target in zip(paths, targets, strict=True):
-        if targets.count(target) > 1:
-            raise InputError(
-                f"Two files are called {target.stem!r}, such as {path}: "
-                "write them into different folders."
-            )
-        if target.exists() and target.samefile(path):
-            raise InputError(f"{target} would be written over: choose another output folder.")
-    return targets
-
-
 def _size(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
 
@@ -435,41 +330,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add_flags(train, TrainConfig)
 
     predict = add("predict", run_predict)
-    names = ", ".join(START_MODELS)
-    predict.add_argument("model", type=Path, metavar="MODEL", help=f"{names}, or a model file")
-    predict.add_argument(
-        "images",
-        nargs="+",
-        metavar="IMAGES",
-        help="files, folders or patterns; or large images: OME-Zarrs and TIFFs of more than 64 "
-        "million pixels, which become OME-Zarrs",
-    )
-    predict.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    predict.add_argument(
-        "--probabilities",
-        action="store_true",
-        help="also DIR/probabilities/<stem>.tif, float32, one channel a class",
-    )
-    predict.add_argument(
-        "--plane",
-        nargs="+",
-        type=_plane,
-        metavar="AXIS=N",
-        help="of a stack the plane to label, such as T=0 Z=3; gives an OME-Zarr",
-    )
-    predict.add_argument(
-        "--scheduler",
-        metavar="local|ADDRESS",
-        help="of large images: a dask scheduler whose workers see the same files, or one process "
-        "a core here",
-    )
-    predict.add_argument(
-        "--keep-maps",
-        action="store_true",
-        help="of large images: keep what the net says, so that another threshold only labels",
-    )
-    add_flags(predict, PredictConfig)
-    add_flags(predict, InstanceConfig)
+    add_predict_flags(predict)
 
     evaluate = add("evaluate", run_evaluate)
     add_evaluate_flags(evaluate)

@@ -21,6 +21,7 @@ from napari_unet.core.pixels import read_image, read_plane
 __all__ = [
     "IMAGE_SUFFIXES",
     "expand",
+    "name_results",
     "pair_by_stem",
     "read_image",
     "read_labels",
@@ -154,6 +155,34 @@ def _without_partner(paths: Sequence[Path], missing: str) -> str:
     names = ", ".join(f"“{path.name}”" for path in paths[:3])
     more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
     return f"{names}{more} {'has' if len(paths) == 1 else 'have'} {missing}"
+
+
+def name_results(paths: list[Path], folder: Path) -> list[Path]:
+    """`<stem>.tif` in a folder, which is made, for each path.
+
+    Raises
+    ------
+    InputError
+        Two of them have the same stem, one is such a file itself, or the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder {folder} cannot be made ({error.strerror}): choose another one."
+        ) from error
+    targets = [
+        folder / f"{path.name.removesuffix(path.suffix).removesuffix('.ome')}.tif" for path in paths
+    ]
+    for path, target in zip(paths, targets, strict=True):
+        if targets.count(target) > 1:
+            raise InputError(
+                f"Two files are called {target.stem!r}, such as {path}: "
+                "write them into different folders."
+            )
+        if target.exists() and target.samefile(path):
+            raise InputError(f"{target} would be written over: choose another output folder.")
+    return targets
 
 
 def read_labels(path: str | Path) -> NDArray[np.int32]:

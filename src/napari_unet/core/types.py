@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,6 +146,26 @@ class ChunkWritten:
 
     done: int
     total: int
+
+
+@dataclass(frozen=True)
+class FileDone:
+    """One of several files is through: `number` of `total`.
+
+    `status` is "done", "kept" (its result of before still holds) or "failed", for the reason that
+    `sentence` says; `result` is what was written, `cells` how many it has, `diameter` their
+    median in pixels where it is known, `seconds` how long it took.
+    """
+
+    file: str
+    result: str
+    status: Literal["done", "kept", "failed"]
+    cells: int | None
+    number: int
+    total: int
+    diameter: float | None = None
+    seconds: float | None = None
+    sentence: str = ""
 
 
 TrainEvent: TypeAlias = Prepared | Stepped | Repainted | Judging | Validated | Warned

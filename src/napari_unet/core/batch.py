@@ -1,0 +1,207 @@
+"""Many files of any size and kind in one run: what cannot be used is said and passed over."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from napari_unet.core.checkpoint import Model, load_model
+from napari_unet.core.config import PredictConfig, to_dict
+from napari_unet.core.errors import InputError
+from napari_unet.core.files import read_image, write_atomically, write_labels
+from napari_unet.core.large_job import hash_file
+from napari_unet.core.large_prediction import predict_large
+from napari_unet.core.lazy_image import is_large, open_image
+from napari_unet.core.mosaic import median_diameter
+from napari_unet.core.prediction import predict
+from napari_unet.core.start_models import find_model_file
+from napari_unet.core.tables import Table, write_table
+from napari_unet.core.types import FileDone, LargeEvent, PredictEvent
+
+RESULTS = "results.csv"
+_COLUMNS = (
+    "file", "result", "status", "cells", "median_diameter_px", "seconds", "sentence", "settings",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is to be done with every file.
+
+    Attributes
+    ----------
+    model : path, or the name of a start model
+    config : PredictConfig
+    folder : Path
+        Of the table of results.
+    planes : mapping of axis to index
+        Of stacks the plane to label; empty for images that are none.
+    probabilities : bool
+        Also write the maps of images that fit into memory, beside the labels.
+    scheduler, keep_maps
+        Of large images, as `predict_large`.
+    resume : bool
+        Leave files alone that the table knows as done with the same model and settings, and that
+        have not changed since.
+    """
+
+    model: Path | str
+    config: PredictConfig
+    folder: Path
+    planes: Mapping[str, int] = field(default_factory=dict)
+    probabilities: bool = False
+    scheduler: str | None = None
+    keep_maps: bool = False
+    resume: bool = False
+
+
+def predict_files(
+    batch: Batch, pairs: Sequence[tuple[Path, Path]]
+) -> Generator[PredictEvent | LargeEvent | FileDone, None, list[FileDone]]:
+    """Predict files one after the other, each into its own.
+
+    Parameters
+    ----------
+    batch : Batch
+    pairs : sequence of (image, result) paths
+        The result of a large image, and of a plane of a stack, ends in .zarr instead.
+
+    Yields
+    ------
+    FileDone
+        After each file; before it what the prediction of the file says. Of more than one file
+        the table in the folder is brought up to date then, so that whatever stops the run, what
+        is done is known.
+
+    Returns
+    -------
+    list of FileDone
+
+    Raises
+    ------
+    InputError
+        If the model cannot be read or the table cannot be written. What is wrong with a file is
+        its `sentence`.
+    """
+    model = load_model(batch.model, batch.config.device)
+    settings = _identify(batch)
+    rows = _read_rows(batch.folder / RESULTS)
+    files: list[FileDone] = []
+    for path, target in pairs:
+        key = str(path.resolve())
+        if batch.resume and _is_done(rows.get(key), settings, path):
+            row = rows[key]
+            cells = int(row["cells"])
+            done = FileDone(str(path), row["result"], "kept", cells, len(files) + 1, len(pairs))
+        else:
+            done = yield from _try(batch, model, path, target, len(files) + 1, len(pairs))
+            rows[key] = _row(done, settings)
+        files.append(done)
+        if len(pairs) > 1:
+            write_table(batch.folder / RESULTS, _table(rows))
+        yield done
+    return files
+
+
+def _try(
+    batch: Batch, model: Model, path: Path, target: Path, number: int, total: int
+) -> Generator[PredictEvent | LargeEvent, None, FileDone]:
+    begin = perf_counter()
+    try:
+        if batch.planes or is_large(path):
+            target = target.with_suffix(".zarr")
+            found = yield from _predict_large(batch, path, target)
+        else:
+            found = yield from _predict(batch, model, path, target)
+    except InputError as error:
+        return FileDone(str(path), "", "failed", None, number, total, sentence=str(error))
+    cells, diameter = found
+    seconds = perf_counter() - begin
+    return FileDone(str(path), str(target), "done", cells, number, total, diameter, seconds)
+
+
+def _predict(
+    batch: Batch, model: Model, path: Path, target: Path
+) -> Generator[PredictEvent, None, tuple[int, float | None]]:
+    prediction = yield from predict(model, read_image(path), batch.config, name=str(path))
+    write_labels(target, prediction.labels)
+    maps = prediction.probabilities
+    if batch.probabilities and maps is not None:
+
+        def write(file: Path) -> None:
+            tifffile.imwrite(file, maps, compression="zlib", metadata={"axes": "CYX"})
+
+        write_atomically(target.parent / "probabilities" / target.name, write)
+    diameter = median_diameter(prediction.labels)
+    return len(prediction.scores), None if np.isnan(diameter) else diameter
+
+
+def _predict_large(
+    batch: Batch, path: Path, target: Path
+) -> Generator[LargeEvent, None, tuple[int, float | None]]:
+    if batch.probabilities:
+        raise InputError("Large images have no --probabilities: --keep-maps keeps them beside.")
+    if target.exists() and target.samefile(path):
+        raise InputError(f"{target} would be written over: choose another output folder.")
+    image = open_image(path, batch.planes)
+    result = yield from predict_large(
+        batch.model, image, target, batch.config,
+        scheduler=batch.scheduler, keep_maps=batch.keep_maps,
+    )  # fmt: skip
+    return result.cells, None
+
+
+def _identify(batch: Batch) -> str:
+    """The same for the same model and settings."""
+    config: dict[str, Any] = to_dict(batch.config)
+    said = [hash_file(find_model_file(batch.model)), config, sorted(batch.planes.items())]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _is_done(row: Mapping[str, str] | None, settings: str, path: Path) -> bool:
+    if row is None or row["settings"] != settings or row["status"] != "done":
+        return False
+    result = Path(row["result"])
+    return result.exists() and result.stat().st_mtime >= path.stat().st_mtime
+
+
+def _read_rows(path: Path) -> dict[str, dict[str, str]]:
+    """What a table of before says of each file; nothing of a table that is not ours."""
+    if not path.exists():
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}): move it, or choose another folder."
+        ) from error
+    if tuple(reader.fieldnames or ()) != _COLUMNS:
+        raise InputError(f"{path} is no table of results: move it, or choose another folder.")
+    return {str(Path(row["file"]).resolve()): row for row in rows}
+
+
+def _row(done: FileDone, settings: str) -> dict[str, str]:
+    values = (
+        done.file, done.result, done.status, _words(done.cells), _words(done.diameter),
+        _words(done.seconds), done.sentence, settings,
+    )  # fmt: skip
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _words(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _table(rows: Mapping[str, Mapping[str, str]]) -> Table:
+    return {name: np.array([row[name] for row in rows.values()]) for name in _COLUMNS}

@@ -1,0 +1,161 @@
+"""`napari-unet predict`: images of any size and kind, into label files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.core.config import InstanceConfig, PredictConfig
+from napari_unet.core.errors import InputError
+from napari_unet.core.start_models import START_MODELS
+from napari_unet.flags import add_flags, read_flags
+
+if TYPE_CHECKING:
+    from napari_unet.core.types import FileDone
+
+_LONG = 20  # tiles or blocks that take so long that one wants to know how far it is
+
+
+def add_predict_flags(parser: argparse.ArgumentParser) -> None:
+    """What `run_predict` reads."""
+    names = ", ".join(START_MODELS)
+    parser.add_argument("model", type=Path, metavar="MODEL", help=f"{names}, or a model file")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGES",
+        help="files, folders or patterns; or large images: OME-Zarrs and TIFFs of more than 64 "
+        "million pixels, which become OME-Zarrs",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="leave files alone that DIR/results.csv knows as done with this model and settings",
+    )
+    parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="also DIR/probabilities/<stem>.tif, float32, one channel a class",
+    )
+    parser.add_argument(
+        "--plane",
+        nargs="+",
+        type=_plane,
+        metavar="AXIS=N",
+        help="of a stack the plane to label, such as T=0 Z=3; gives an OME-Zarr",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="local|ADDRESS",
+        help="of large images: a dask scheduler whose workers see the same files, or one process "
+        "a core here",
+    )
+    parser.add_argument(
+        "--keep-maps",
+        action="store_true",
+        help="of large images: keep what the net says, so that another threshold only labels",
+    )
+    add_flags(parser, PredictConfig)
+    add_flags(parser, InstanceConfig)
+
+
+def run_predict(given: argparse.Namespace) -> dict[str, Any]:
+    """Label images with a model."""
+    from napari_unet.core.card import read_card
+    from napari_unet.core.files import expand, name_results
+    from napari_unet.core.lazy_image import is_zarr
+
+    card = read_card(given.model)
+    config = read_flags(PredictConfig(instances=card.instances), given)
+    paths: list[Path] = []
+    for name in given.images:
+        path = Path(name).expanduser()
+        found = [path] if is_zarr(path) else expand(name)
+        paths += [each for each in found if each not in paths]
+    targets = name_results(paths, given.output)
+
+    from napari_unet.core.batch import RESULTS, Batch, predict_files
+    from napari_unet.core.events import exhaust
+
+    batch = Batch(
+        model=given.model,
+        config=config,
+        folder=given.output,
+        planes=dict(given.plane or ()),
+        probabilities=given.probabilities,
+        scheduler=given.scheduler,
+        keep_maps=given.keep_maps,
+        resume=given.resume,
+    )
+    try:
+        files = exhaust(predict_files(batch, list(zip(paths, targets, strict=True))), _tell)
+    except KeyboardInterrupt:
+        _say("Stopped; what is done is kept. The same command with --resume goes on.")
+        raise
+    failed = [file for file in files if file.status == "failed"]
+    if len(failed) == len(files):
+        if len(files) == 1:
+            raise InputError(failed[0].sentence)
+        raise InputError(
+            f"None of the {len(files)} files could be predicted: see {given.output / RESULTS}."
+        )
+    written = [
+        {"file": file.result, "cells": file.cells, "image": file.file, "status": file.status}
+        for file in files
+        if file.status != "failed"
+    ]
+    if not failed:
+        return {"written": written}
+    return {
+        "written": written,
+        "failed": [{"image": file.file, "sentence": file.sentence} for file in failed],
+    }
+
+
+def _tell(event: Any) -> None:
+    """A line for each file, and of a large one for about each tenth of a stage."""
+    from napari_unet.core.types import (
+        BlockLabelled,
+        ChunkWritten,
+        FileDone,
+        Resumed,
+        TileDone,
+        Warned,
+    )
+
+    stages = {TileDone: "tiles", BlockLabelled: "blocks labelled", ChunkWritten: "chunks written"}
+    match event:
+        case FileDone():
+            _tell_file(event)
+        case TileDone() | BlockLabelled() | ChunkWritten() if event.total >= _LONG:
+            if event.done == event.total or event.done % (event.total // 10) == 0:
+                _say(f"{event.done} of {event.total} {stages[type(event)]}")
+        case Resumed():
+            _say(f"Going on: {event.tiles} tiles and {event.blocks} blocks were done before.")
+        case Warned():
+            _say(event.message)
+
+
+def _tell_file(file: FileDone) -> None:
+    if file.status == "failed":
+        if file.total > 1:  # that of a lone file is the error of the command
+            _say(f"left out: {file.sentence}")
+    elif file.status == "kept":
+        _say(f"{file.result}: {file.cells} cells, as before")
+    else:
+        _say(f"{file.result}: {file.cells} cells")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def _plane(text: str) -> tuple[str, int]:
+    axis, _, index = text.partition("=")
+    if len(axis) != 1 or not index.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is no plane: write it as T=0")
+    return axis.upper(), int(index)
