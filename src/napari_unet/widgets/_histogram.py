@@ -24,7 +24,7 @@ class Histogram(pg.PlotWidget):
 
     def __init__(self, theme: str = "dark", parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setFixedHeight(110)
+        self.setFixedHeight(120)
         self.setMenuEnabled(False)
         self.hideButtons()
         self.setMouseEnabled(False, False)
