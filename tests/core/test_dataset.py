@@ -115,3 +115,14 @@ def test_of_what_is_painted_later_nothing_held_out_is_fitted(discs):
     images = [dataclasses.replace(discs, name=str(i)) for i in range(5)]
     split = split_samples(images, 0.2, seed=0)
     assert split.refresh(images) == split.train
+
+
+def test_of_a_frame_with_cells_in_one_corner_some_cells_are_held_out():
+    labels = np.zeros((1024, 1024), np.int32)
+    for i, (row, column) in enumerate(np.ndindex(6, 6)):
+        labels[60 * row + 5 : 60 * row + 30, 60 * column + 5 : 60 * column + 30] = i + 1
+    sample = Sample(np.zeros((1, 1024, 1024)), labels)
+    for seed in range(5):
+        split = split_samples([sample], 0.2, seed)
+        (held_out,), (train,) = split.held_out, split.train
+        assert min(len(np.unique(part.labels[part.labels > 0])) for part in (held_out, train)) >= 2

@@ -223,7 +223,7 @@ def _hold_out_blocks(
     chosen_count = total = 0
     for sample in samples:
         known = supervision(sample.labels, sample.complete)
-        blocks = _cut_blocks(known)
+        blocks = _cut_blocks(known, sample.labels > 0)
         with_paint = [i for i in range(1, blocks.max() + 1) if known[blocks == i].any()]
         count = max(1, round(fraction * len(with_paint))) if len(with_paint) > 1 else 0
         chosen = rng.choice(with_paint, count, replace=False) if count else np.empty(0, int)
@@ -236,17 +236,26 @@ def _hold_out_blocks(
     return train, held_out, f"{chosen_count} of {total} regions", tuple(masks)
 
 
-def _cut_blocks(known: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Number blocks of about equal size 1 … n over the bounding box of what is known, 0 outside."""
+def _cut_blocks(known: NDArray[np.bool_], cells: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Number blocks of about equal size 1 … n over the bounding box of the cells.
+
+    The outer ones reach to the border of the image: of a large frame with cells in one corner each
+    block has some of them. Where there is no cell, of what is known.
+    """
     blocks = np.zeros(known.shape, np.int64)
-    rows, columns = np.flatnonzero(known.any(1)), np.flatnonzero(known.any(0))
+    said = known & cells if (known & cells).any() else known
+    rows, columns = np.flatnonzero(said.any(1)), np.flatnonzero(said.any(0))
     if not len(rows):
         return blocks
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    height, width = blocks[box].shape
+    height, width = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
     edge = max(_SMALLEST_BLOCK, int(np.sqrt(height * width / _BLOCKS)))
-    parts = [np.arange(n) * max(1, n // edge) // n for n in (height, width)]
-    blocks[box] = 1 + parts[0][:, None] * (parts[1][-1] + 1) + parts[1][None, :]
+    parts = []
+    for first, length, size in (
+        (rows[0], height, known.shape[0]), (columns[0], width, known.shape[1])
+    ):  # fmt: skip
+        place = np.clip(np.arange(size) - first, 0, length - 1)
+        parts.append(place * max(1, length // edge) // length)
+    blocks[:] = 1 + parts[0][:, None] * (parts[1][-1] + 1) + parts[1][None, :]
     return blocks
 
 
