@@ -237,25 +237,21 @@ def _hold_out_blocks(
 
 
 def _cut_blocks(known: NDArray[np.bool_], cells: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Number blocks of about equal size 1 … n over the bounding box of the cells.
+    """Number blocks of about equal size 1 … n over the bounding box of the cells, 0 outside.
 
-    The outer ones reach to the border of the image: of a large frame with cells in one corner each
-    block has some of them. Where there is no cell, of what is known.
+    Of a large frame with cells in one corner each block has some of them. Where there is no cell,
+    over what is known.
     """
     blocks = np.zeros(known.shape, np.int64)
     said = known & cells if (known & cells).any() else known
     rows, columns = np.flatnonzero(said.any(1)), np.flatnonzero(said.any(0))
     if not len(rows):
         return blocks
-    height, width = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    height, width = blocks[box].shape
     edge = max(_SMALLEST_BLOCK, int(np.sqrt(height * width / _BLOCKS)))
-    parts = []
-    for first, length, size in (
-        (rows[0], height, known.shape[0]), (columns[0], width, known.shape[1])
-    ):  # fmt: skip
-        place = np.clip(np.arange(size) - first, 0, length - 1)
-        parts.append(place * max(1, length // edge) // length)
-    blocks[:] = 1 + parts[0][:, None] * (parts[1][-1] + 1) + parts[1][None, :]
+    parts = [np.arange(n) * max(1, n // edge) // n for n in (height, width)]
+    blocks[box] = 1 + parts[0][:, None] * (parts[1][-1] + 1) + parts[1][None, :]
     return blocks
 
 
