@@ -27,7 +27,7 @@ ORDER = (
     {
         "annotation", "augment", "block_labels", "border_weights", "card", "cluster",
         "comparison", "device", "files", "instances", "label_doubts", "large_job",
-        "lazy_image", "linking", "matching", "metrics", "ngff", "normalize", "samples", "tiling",
+        "lazy_image", "matching", "metrics", "ngff", "normalize", "samples", "tiling",
         "tuning",
     },
     {"models"},

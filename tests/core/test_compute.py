@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_unet.compute import explain
 from napari_unet.core.card import read_card
 from napari_unet.core.config import InstanceConfig, PredictConfig, TrainConfig
 from napari_unet.core.errors import InputError
@@ -24,6 +23,7 @@ from napari_unet.core.normalize import percentiles
 from napari_unet.core.samples import make_sample
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import Looking, Stepped, TileDone, Warned
+from napari_unet.failures import explain
 from napari_unet.messages import (
     Channel,
     Done,

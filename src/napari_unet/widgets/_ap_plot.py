@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pyqtgraph as pg
 from napari.utils.theme import get_theme
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.core.metrics import THRESHOLDS, ImageScores
+from napari_unet.widgets._still_plot import hold_still
 
 _COLORS = {"dark": ("#56b4e9", "#e69f00"), "light": ("#0072b2", "#b85000")}
 """Colours of Okabe and Ito, which also the colour-blind tell apart, per kind of theme."""
@@ -24,12 +24,7 @@ class ApPlot(QWidget):
         super().__init__(parent)
         self._plot = pg.PlotWidget()
         self._plot.setFixedHeight(_HEIGHT)
-        self._plot.setMenuEnabled(False)
-        self._plot.hideButtons()
-        self._plot.setMouseEnabled(False, False)
-        # not a canvas to work in: the wheel scrolls the panel
-        self._plot.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self._plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        hold_still(self._plot)
         item = self._plot.getPlotItem()
         item.setLabel("bottom", "IoU")
         item.setLabel("left", "AP")

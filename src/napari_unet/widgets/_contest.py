@@ -14,8 +14,9 @@ from qtpy.QtCore import QObject, Signal
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.types import TileDone
 from napari_unet.widgets._connections import Connections
-from napari_unet.widgets._planes import Reader
+from napari_unet.widgets._pixels import Pixels
 from napari_unet.widgets._session import Session
+from napari_unet.widgets._worker import Latest
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class Contest(QObject):
         self._job: int | None = None
         self._waiting: list[Path] = []
         self._answers: list[Answer] = []
-        self._read: Reader | None = None
+        self._pixels: Pixels | None = None
         self._name = ""
         self._connections = Connections()
         compute = session.compute
@@ -87,7 +88,7 @@ class Contest(QObject):
         InputError
             If there is no image.
         """
-        self._read, self._name = self._session.image_reader(), self._session.need_image().name
+        self._pixels, self._name = self._session.image_reader(), self._session.need_image().name
         self._waiting, self._answers = list(models), []
         self._ask()
 
@@ -103,13 +104,13 @@ class Contest(QObject):
         self._connections.undo()
 
     def _ask(self) -> None:
-        assert self._read is not None
+        assert self._pixels is not None
         self._job = self._session.compute.predict(
-            self._waiting[0], self._read, PredictConfig(), region=None, name=self._name
+            self._waiting[0], self._pixels, PredictConfig(), region=None, name=self._name
         )
 
     def _forget(self) -> None:
-        self._job, self._read, self._waiting, self._answers = None, None, [], []
+        self._job, self._pixels, self._waiting, self._answers = None, None, [], []
 
     def _on_happened(self, job: int, event: object) -> None:
         if job == self._job and isinstance(event, TileDone):
@@ -144,3 +145,57 @@ class Contest(QObject):
         if job == self._job:
             self._forget()
             self.failed.emit(sentence, details)
+
+
+class PlaneWork(QObject):
+    """Work on the plane in view that first asks models, then goes on off the GUI thread.
+
+    Signals
+    -------
+    progressed(model : Path, done : int, total : int)
+    stopped()
+    failed(sentence : str, details : str)
+    """
+
+    progressed = Signal(object, int, int)
+    stopped = Signal()
+    failed = Signal(str, str)
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._contest: Contest | None = None
+        self._work = Latest(self)
+        self._given_up = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a model is asked, or the work goes on."""
+        return self._work.busy or (self._contest is not None and self._contest.busy)
+
+    def stop(self) -> None:
+        """Ask no more; what runs in a thread ends without being shown."""
+        if self._contest is not None and self._contest.busy:
+            self._contest.stop()
+        elif self._work.busy:
+            self._given_up = True
+
+    def close(self) -> None:
+        """Stop what runs and let go of everything."""
+        self._given_up = True
+        if self._contest is not None:
+            self._contest.close()
+
+    def _on_answers(self, answers: list[Answer]) -> None:
+        """All models have answered."""
+        raise NotImplementedError
+
+    def _ask(self, models: Sequence[Path]) -> None:
+        # only now: a contest starts the compute process
+        if self._contest is None:
+            self._contest = Contest(self._session, self)
+            self._contest.progressed.connect(self.progressed)
+            self._contest.finished.connect(self._on_answers)
+            self._contest.stopped.connect(self.stopped)
+            self._contest.failed.connect(self.failed)
+        self._contest.start(models)

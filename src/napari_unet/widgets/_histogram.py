@@ -9,10 +9,10 @@ import numpy as np
 import pyqtgraph as pg
 from napari.utils.theme import get_theme
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.core.tables import Limits
+from napari_unet.widgets._still_plot import hold_still
 
 _MOST_BARS = 40
 _COLORS = {"dark": "#56b4e9", "light": "#0072b2"}
@@ -25,12 +25,7 @@ class Histogram(pg.PlotWidget):
     def __init__(self, theme: str = "dark", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFixedHeight(120)
-        self.setMenuEnabled(False)
-        self.hideButtons()
-        self.setMouseEnabled(False, False)
-        # not a canvas to work in: the wheel scrolls the panel
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        hold_still(self)
         item = self.getPlotItem()
         for side in ("left", "bottom"):
             item.getAxis(side).enableAutoSIPrefix(False)

@@ -16,10 +16,9 @@ from napari_unet.core.comparison import MatchMap, explain_sample
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Sample
 from napari_unet.widgets import _classes, _planes
-from napari_unet.widgets._contest import Answer, Contest
+from napari_unet.widgets._contest import Answer, PlaneWork
 from napari_unet.widgets._planes import PlaneIndex
 from napari_unet.widgets._session import Session
-from napari_unet.widgets._worker import Latest
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,35 +54,21 @@ class Judged:
         return image
 
 
-class Judge(QObject):
+class Judge(PlaneWork):
     """Compares with the truth off the GUI thread.
 
     Signals
     -------
-    progressed(model : Path, done : int, total : int)
     judged(judged : Judged)
-    stopped()
-    failed(sentence : str, details : str)
+        And those of `PlaneWork`.
     """
 
-    progressed = Signal(object, int, int)
     judged = Signal(object)
-    stopped = Signal()
-    failed = Signal(str, str)
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._session = session
-        self._contest: Contest | None = None
-        self._comparing = Latest(self)
-        self._given_up = False
+        super().__init__(session, parent)
         self._read_truth: Callable[[], Sample] | None = None
         self._plane: tuple[PlaneIndex, weakref.ref[Image]] | None = None
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is being judged."""
-        return self._comparing.busy or (self._contest is not None and self._contest.busy)
 
     def judge_labels(self, truth: Labels, prediction: Labels) -> None:
         """Compare two layers on the plane in view.
@@ -112,26 +97,7 @@ class Judge(QObject):
             If there is no image.
         """
         self._read_truth = self._begin(truth)
-        if self._contest is None:
-            self._contest = Contest(self._session, self)
-            self._contest.progressed.connect(self.progressed)
-            self._contest.finished.connect(self._on_answers)
-            self._contest.stopped.connect(self.stopped)
-            self._contest.failed.connect(self.failed)
-        self._contest.start(models)
-
-    def stop(self) -> None:
-        """Judge no further; a comparison that runs ends without being shown."""
-        if self._contest is not None and self._contest.busy:
-            self._contest.stop()
-        elif self._comparing.busy:
-            self._given_up = True
-
-    def close(self) -> None:
-        """Stop what runs and let go of everything."""
-        self._given_up = True
-        if self._contest is not None:
-            self._contest.close()
+        self._ask(models)
 
     def _begin(self, truth: Labels) -> Callable[[], Sample]:
         image = self._session.need_image()
@@ -150,7 +116,7 @@ class Judge(QObject):
     ) -> None:
         assert self._plane is not None
         plane = self._plane
-        self._comparing.run(
+        self._work.run(
             compare,
             on_done=lambda maps: self._on_compared(Judged(maps, seconds, *plane)),
             on_error=lambda sentence: self.failed.emit(sentence, ""),

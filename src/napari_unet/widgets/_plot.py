@@ -10,6 +10,8 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_unet.widgets._still_plot import hold_still
+
 _MAX_POINTS = 600
 _REDRAW_MS = 200
 _DOTS = {"symbol": "o", "symbolSize": 5, "symbolPen": None}
@@ -68,12 +70,7 @@ class CurvePlot(QWidget):
         self._legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._plot = pg.PlotWidget()
         self._plot.setFixedHeight(150)
-        self._plot.setMenuEnabled(False)
-        self._plot.hideButtons()
-        self._plot.setMouseEnabled(False, False)
-        # not a canvas to work in: the wheel scrolls the panel
-        self._plot.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self._plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        hold_still(self._plot)
         item = self._plot.getPlotItem()
         item.setLabel("bottom", "minutes")
         for side in ("left", "right", "bottom"):

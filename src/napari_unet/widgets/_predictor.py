@@ -266,7 +266,7 @@ class Predictor(QObject):
         else:
             self._found.append(sizes)
         if len(self._found) == len(asked.planes):
-            # ids are those of each plane: here is where cells of neighbouring planes are linked
+            # the numbers are those of each plane alone
             sizes = np.concatenate(self._found)
             median = float(np.median(sizes)) if sizes.size else float("nan")
             self.shown.emit(

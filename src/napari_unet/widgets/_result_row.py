@@ -5,6 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
+from napari_unet.widgets._rows import make_button
+
 
 class ResultRow(QWidget):
     """A sentence with two small buttons, which are there when there is something to measure.
@@ -39,9 +41,6 @@ class ResultRow(QWidget):
 
 
 def _button(text: str, why: str) -> QPushButton:
-    button = QPushButton()
-    button.setText(text)
-    button.setToolTip(why)
-    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    button = make_button(text, why)
     button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
     return button

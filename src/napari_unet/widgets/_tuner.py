@@ -15,44 +15,29 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
 from napari_unet.core.tuning import Seen, Tuned, tune
 from napari_unet.core.types import Sample
-from napari_unet.widgets._contest import Answer, Contest
+from napari_unet.widgets._contest import Answer, PlaneWork
 from napari_unet.widgets._judge import truth_reader
 from napari_unet.widgets._session import Session
-from napari_unet.widgets._worker import Latest
 
 
-class Tuner(QObject):
+class Tuner(PlaneWork):
     """Predicts once with a model, then tries how to make cells of it off the GUI thread.
 
     Signals
     -------
-    progressed(model : Path, done : int, total : int)
     tuned(sentence : str, better : bool)
         What was found, and whether there is something to store.
     stored(sentence : str)
-    stopped()
-    failed(sentence : str, details : str)
+        And those of `PlaneWork`.
     """
 
-    progressed = Signal(object, int, int)
     tuned = Signal(str, bool)
     stored = Signal(str)
-    stopped = Signal()
-    failed = Signal(str, str)
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._session = session
-        self._contest: Contest | None = None
-        self._work = Latest(self)
-        self._given_up = False
+        super().__init__(session, parent)
         self._read_truth: Callable[[], Sample] | None = None
         self._found: tuple[Path, Tuned] | None = None
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is being tuned."""
-        return self._work.busy or (self._contest is not None and self._contest.busy)
 
     def start(self, truth: Labels, model: Path) -> None:
         """Find the best way to make cells of what `model` says of the plane in view.
@@ -65,13 +50,7 @@ class Tuner(QObject):
         self.forget()
         self._given_up = False
         self._read_truth = truth_reader(self._session, truth)
-        if self._contest is None:
-            self._contest = Contest(self._session, self)
-            self._contest.progressed.connect(self.progressed)
-            self._contest.finished.connect(self._on_answers)
-            self._contest.stopped.connect(self.stopped)
-            self._contest.failed.connect(self.failed)
-        self._contest.start([model])
+        self._ask([model])
 
     def store(self) -> None:
         """Write what was found into the model file."""
@@ -89,19 +68,6 @@ class Tuner(QObject):
     def forget(self) -> None:
         """There is nothing to store any more."""
         self._found = None
-
-    def stop(self) -> None:
-        """Tune no further; what runs in a thread ends without being shown."""
-        if self._contest is not None and self._contest.busy:
-            self._contest.stop()
-        elif self._work.busy:
-            self._given_up = True
-
-    def close(self) -> None:
-        """Stop what runs and let go of everything."""
-        self._given_up = True
-        if self._contest is not None:
-            self._contest.close()
 
     def _on_answers(self, answers: list[Answer]) -> None:
         (answer,) = answers

@@ -6,14 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QComboBox,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -26,9 +22,10 @@ from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import tidy
 from napari_unet.widgets._image_choice import ImageChoice
-from napari_unet.widgets._labels_choice import LabelsChoice
+from napari_unet.widgets._labels_choice import AnnotationChoice
 from napari_unet.widgets._paint_report import PaintReport
 from napari_unet.widgets._regions import Outline
+from napari_unet.widgets._rows import make_button, make_line
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -88,14 +85,14 @@ class AnnotateDock(Dock):
 
     def _build_rows(self) -> None:
         self.image = ImageChoice(self.session, self.connections)
-        self.labels = LabelsChoice(self.session, self.connections)
+        self.labels = AnnotationChoice(self.session, self.connections)
         self.new = _button("New", "an empty annotation for this image", self._add_annotation)
         self.classes = ClassChoice(self.session, self.connections)
         rows = QFormLayout(self._settings)
         tidy(rows)
         for name, row, why in (
             ("Image", self.image, "what is annotated, trained and predicted on"),
-            ("Labels", _line(self.labels, self.new), _ABOUT_LABELS),
+            ("Labels", make_line(self.labels, self.new), _ABOUT_LABELS),
             ("", self._build_brushes(), ""),
             ("Region", self._build_regions(), _ABOUT_REGIONS),
             ("Class", self.classes, "the kind of cell"),
@@ -124,7 +121,7 @@ class AnnotateDock(Dock):
             button.setCheckable(True)
         self._bind(CELL_KEY, self.cell, self.start_cell)
         self._bind(BACKGROUND_KEY, self.background, self.start_background)
-        return _line(self.cell, self.background, self.eraser)
+        return make_line(self.cell, self.background, self.eraser)
 
     def _build_regions(self) -> QWidget:
         why = "in it every cell is painted, and the rest of it is background"
@@ -138,7 +135,7 @@ class AnnotateDock(Dock):
         )
         self.frame.setCheckable(True)
         self.clear = _button("Clear", "", self._clear_regions)
-        return _line(self.rectangle, self.polygon, self.frame, self.clear)
+        return make_line(self.rectangle, self.polygon, self.frame, self.clear)
 
     def _build_empty(self) -> QWidget:
         empty = QWidget()
@@ -257,22 +254,6 @@ class AnnotateDock(Dock):
 
 
 def _button(text: str, why: str, slot: Callable[..., Any]) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(why)
+    button = make_button(text, why)
     button.clicked.connect(lambda: slot())
-    # a click leaves the keys with the canvas; Tab reaches the button
-    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return button
-
-
-def _line(*widgets: QWidget) -> QWidget:
-    line = QWidget()
-    layout = QHBoxLayout(line)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(4)
-    for widget in widgets:
-        layout.addWidget(widget, 1 if isinstance(widget, QComboBox) else 0)
-    if not any(isinstance(widget, QComboBox) for widget in widgets):
-        layout.addStretch(1)
-    line.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return line

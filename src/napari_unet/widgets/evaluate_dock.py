@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFormLayout,
-    QHBoxLayout,
     QLabel,
-    QPushButton,
     QRadioButton,
     QWidget,
 )
@@ -26,9 +23,10 @@ from napari_unet.widgets._ap_plot import ApPlot
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import tidy
 from napari_unet.widgets._judge import Judge, Judged
-from napari_unet.widgets._labels_pick import LabelsPick
+from napari_unet.widgets._labels_choice import LabelsChoice, find_prediction
 from napari_unet.widgets._model_choice import ModelChoice
 from napari_unet.widgets._model_files import check_channels, list_models
+from napari_unet.widgets._rows import make_button, make_line
 from napari_unet.widgets._score_table import Column, ScoreTable
 from napari_unet.widgets._task_bar import TaskBar
 from napari_unet.widgets._tuner import Tuner
@@ -60,7 +58,7 @@ class EvaluateDock(Dock):
         self._build_settings()
         self.bar = TaskBar("Evaluate")
         self.counts = VerdictLine(self.session.viewer.theme)
-        self.errors = _button(
+        self.errors = make_button(
             "Show the cells as layers",
             "found green, false red, missed blue; merged and split outlined. "
             "The layers follow each further evaluation",
@@ -83,16 +81,22 @@ class EvaluateDock(Dock):
         self.of_labels.setToolTip("score a labels layer, such as a prediction that was corrected")
         self.of_models.setToolTip("predict the plane in view with both and compare them")
         session, connections = self.session, self.connections
-        self.truth = LabelsPick(session, connections, lambda: session.labels, "none yet")
-        self.prediction = LabelsPick(session, connections, self._find_prediction, "none yet")
+        self.truth = LabelsChoice(
+            session, connections, lambda _: session.labels, "the cells as they are"
+        )
+        self.prediction = LabelsChoice(
+            session, connections, lambda _: find_prediction(session), "the cells to judge"
+        )
         self.first = ModelChoice("no model yet", optional=False)
         self.second = ModelChoice("no model yet", optional=False)
-        self.tune = _button("Tune A", "find threshold and least score of model A on these cells")
-        self.store = _button("Store in A", "write what Tune found into the file of model A")
+        self.tune = make_button(
+            "Tune A", "find threshold and least score of model A on these cells"
+        )
+        self.store = make_button("Store in A", "write what Tune found into the file of model A")
         self._rows = QFormLayout(self._settings)
         tidy(self._rows)
         for name, row, why in (
-            ("Judge", _line(self.of_labels, self.of_models), "what is compared with the truth"),
+            ("Judge", make_line(self.of_labels, self.of_models), "what is compared with the truth"),
             ("Truth", self.truth, "the cells as they are: only what it says anything of counts"),
             ("Prediction", self.prediction, "the cells to judge"),
             ("Model A", self.first, "predicts the plane in view"),
@@ -100,7 +104,7 @@ class EvaluateDock(Dock):
         ):
             self._rows.addRow(name, row)
             self._rows.labelForField(row).setToolTip(why)
-        self._rows.addRow(_line(self.tune, self.store))
+        self._rows.addRow(make_line(self.tune, self.store))
         self._of_labels_rows = (2,)
         self._of_models_rows = (3, 4, 5)
 
@@ -177,13 +181,6 @@ class EvaluateDock(Dock):
             return
         what = "split cell" if verdict is Verdict.SPLIT else f"cell {_WORDS[verdict]}"
         self.bar.finish(f"{what.capitalize()}, {at} of {len(places)}")
-
-    def _find_prediction(self) -> Labels | None:
-        image = self.session.image
-        if image is None:
-            return None
-        found: Labels | None = _layers.find(self.session.viewer, _layers.PREDICTION, image)
-        return found
 
     def _need_truth(self) -> Labels:
         image = self.session.need_image()
@@ -345,21 +342,3 @@ def _conclude(judged: Judged) -> str:
         return "Done · A and B are equal in mean AP"
     ahead = "A" if first > second else "B"
     return f"Done · {ahead} is ahead by {abs(first - second):.3f} mean AP"
-
-
-def _button(text: str, why: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(why)
-    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys with the canvas
-    return button
-
-
-def _line(*widgets: QWidget) -> QWidget:
-    line = QWidget()
-    row = QHBoxLayout(line)
-    row.setContentsMargins(0, 0, 0, 0)
-    row.setSpacing(6)
-    for widget in widgets:
-        row.addWidget(widget)
-    row.addStretch()
-    return line

@@ -22,7 +22,6 @@ from napari_unet.core.measuring import PIXEL, spell_unit, summarise
 from napari_unet.core.tables import Limits
 from napari_unet.widgets import _canvas_click, _planes
 from napari_unet.widgets._cell_marker import clear_mark, mark_cell, remove_mark
-from napari_unet.widgets._cells_choice import CellsChoice
 from napari_unet.widgets._cells_table import CellsModel, CellsView
 from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._dock import Dock
@@ -30,6 +29,7 @@ from napari_unet.widgets._features import write_measurements
 from napari_unet.widgets._form import guard_wheel, tidy
 from napari_unet.widgets._histogram import Histogram
 from napari_unet.widgets._image_choice import ImageChoice
+from napari_unet.widgets._labels_choice import LabelsChoice, find_cells
 from napari_unet.widgets._limits import LimitInputs
 from napari_unet.widgets._measurer import Measured, Measurer
 from napari_unet.widgets._saving import save_table
@@ -82,7 +82,13 @@ class MeasureDock(Dock):
         rows = QFormLayout(self._settings)
         tidy(rows)
         self.image = ImageChoice(self.session, self.connections)
-        self.cells = CellsChoice(self.session, self.connections)
+        self.cells = LabelsChoice(
+            self.session,
+            self.connections,
+            find_cells(self.session),
+            "the cells that are measured",
+            "no cells yet",
+        )
         self.column = QComboBox()
         self.column.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
