@@ -200,6 +200,16 @@ def test_no_cells_no_table(qtbot, dock):
     assert not dock._results.table.isVisible()
 
 
+def test_what_was_found_is_not_said_of_another_image(qtbot, dock, model):
+    click(qtbot, dock)
+    answer(qtbot, dock, three_cells())
+    assert dock.result.text()
+    other = model.add_image(np.zeros((64, 64)), name="other")
+    dock.session.image = other
+    assert dock.result.text() == ""
+    assert not dock._results.table.isVisible()
+
+
 def test_a_part_is_put_in_its_place_and_the_rest_is_kept(qtbot, dock, monkeypatch):
     click(qtbot, dock)
     answer(qtbot, dock, three_cells())

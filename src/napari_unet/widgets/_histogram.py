@@ -24,13 +24,13 @@ class Histogram(pg.PlotWidget):
 
     def __init__(self, theme: str = "dark", parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setFixedHeight(120)
+        self.setFixedHeight(126)
         hold_still(self)
         item = self.getPlotItem()
         for side in ("left", "bottom"):
             item.getAxis(side).enableAutoSIPrefix(False)
         item.getAxis("left").setWidth(34)
-        item.layout.setContentsMargins(0, 4, 8, 0)
+        item.layout.setContentsMargins(0, 4, 8, 6)
         self._bars = pg.BarGraphItem(x0=[0.0], x1=[0.0], height=[0.0])
         self.addItem(self._bars)
         self._lines = [pg.InfiniteLine(angle=90), pg.InfiniteLine(angle=90)]

@@ -133,7 +133,7 @@ class PredictDock(Dock):
         compute = self.session.compute
         self.connections.connect(compute.ready, self.device.show_report)
         self.connections.connect(self.session.model_changed, self._on_session_model)
-        self.connections.connect(self.session.image_changed, self._show_readiness)
+        self.connections.connect(self.session.image_changed, self._on_image)
         for changed in (self.session.image_changed, self.session.channels_changed):
             self.connections.connect(changed, self._offer_stack)
         self._offer_stack()
@@ -305,6 +305,12 @@ class PredictDock(Dock):
             self._about.setText(f"<b>{path.stem}</b><table>{rows}</table>")
             self.instances.set(self._card.instances)
             self.more_instances.set(self._card.instances)
+        self._show_readiness()
+
+    def _on_image(self) -> None:
+        if not self._predictor.busy:
+            self.result.clear()  # it is of another image
+            self._results.offer(False)
         self._show_readiness()
 
     def _show_readiness(self) -> None:
