@@ -16,6 +16,7 @@ import torch
 import zarr
 
 from napari_unet.core import large_job, large_prediction
+from napari_unet.core import large_stages as stages
 from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model, load_model, save_model
 from napari_unet.core.config import InstanceConfig, PredictConfig, to_dict
@@ -267,6 +268,26 @@ def test_the_first_look_is_at_the_middle_of_the_image(model, monkeypatch):
     assert min(region[0].start, region[1].start) >= margin
     assert part.shape[1] < array.shape[1]
     np.testing.assert_array_equal(grey, percentiles(array, loaded.card.normalize))
+
+
+def test_a_full_disk_is_one_sentence_and_no_loss(model, image, tmp_path, monkeypatch):
+    expected = read_labels(run(model, image, tmp_path / "whole.zarr").path)
+    write, written = stages.write_tile, []
+
+    def fill_up(*args):
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
+        written.append(args)
+        return write(*args)
+
+    monkeypatch.setattr(stages, "write_tile", fill_up)
+    with pytest.raises(InputError, match=r"not finished \(No space left on device\)"):
+        run(model, image, tmp_path / "out.zarr")
+    monkeypatch.undo()
+    events = []
+    found = run(model, image, tmp_path / "out.zarr", events.append)
+    assert any(isinstance(event, Resumed) for event in events)
+    assert np.array_equal(read_labels(found.path), expected)
 
 
 def test_an_image_without_cells(model, image, tmp_path):

@@ -180,3 +180,9 @@ def test_what_cannot_be_opened_is_one_sentence(tmp_path):
         with pytest.raises(InputError, match=said) as error:
             open_image(path)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("axis", ["Y", "Z", "C"])
+def test_planes_along_an_axis_that_is_none_of_a_stack_are_refused(axis):
+    with pytest.raises(InputError, match=f"no planes along {axis}: it has some along T"):
+        open_image(np.zeros((2, 5, 6), np.uint8), {"T": 1, axis: 0}, "TYX")

@@ -105,12 +105,33 @@ def predict_large(
     file = find_model_file(model)
     loaded = load_model(file, config.device)
     job, segmenter = yield from _plan(loaded, file, image, Path(output), config, block)
+    try:
+        return (
+            yield from _carry_out(
+                job,
+                dataclasses.replace(loaded, segmenter=segmenter),
+                image,
+                scheduler,
+                keep_maps=keep_maps,
+            )
+        )
+    except OSError as error:  # such as a full disk: what is there is whole, and known as done
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"{job.output} is not finished ({reason}): see to the disk, then the same command "
+            "goes on where it was."
+        ) from error
+
+
+def _carry_out(
+    job: Job, model: Model, image: LazyImage, scheduler: str | None, *, keep_maps: bool
+) -> Generator[LargeEvent, None, LargePrediction]:
     begin(job)
     make_labels(
-        Path(job.output), (job.shape[1], job.shape[2]), block, image.pixel_size, image.unit,
-        {"model": file.name, "sha256": job.model_hash, "finished": False},
+        Path(job.output), (job.shape[1], job.shape[2]), job.block, image.pixel_size, image.unit,
+        {"model": Path(job.model).name, "sha256": job.model_hash, "finished": False},
     )  # fmt: skip
-    net = stages.TileNet(dataclasses.replace(loaded, segmenter=segmenter), job)
+    net = stages.TileNet(model, job)
     with connect(scheduler) as cluster:
         yield from _map(job, image, net, cluster)
         yield from _label(job, cluster)

@@ -69,6 +69,11 @@ class LazyImage:
                     f"{self.name} is a stack of {length} planes along {axis} and {said}: "
                     f"choose {axis}=0 to {axis}={length - 1}."
                 )
+        strange = [axis for axis in self.planes if axis in "CSYX" or axis not in self.axes]
+        if strange:
+            others = ", ".join(axis for axis in self.axes if axis not in "CSYX")
+            known = f"it has some along {others}" if others else "it is no stack"
+            raise InputError(f"{self.name} has no planes along {strange[0]}: {known}.")
         if not {"Y", "X"} <= set(self.axes) or 0 in self.array.shape:
             raise InputError(
                 f"{self.name} has the axes {self.axes or 'none'} of {self.array.shape} entries: "
