@@ -11,7 +11,8 @@ from napari_unet.core.types import Region
 LOOKED_AT = 1024
 """Edge in pixels of the middle of an image, which tells how large its cells are."""
 
-_ZOOMS = (0.25, 1 / 3, 0.5, 1.0, 2.0)  # those of `models.unet.ZOOMS`, which needs torch
+ZOOMS = (0.25, 1 / 3, 0.5, 1.0, 2.0)
+"""Pixels of a network to one of the image, with which cells of any size look alike to it."""
 
 
 def reach(card: ModelCard) -> tuple[int, int]:
@@ -25,7 +26,7 @@ def reach(card: ModelCard) -> tuple[int, int]:
         Pixels, a multiple of `Segmenter.stride` at each of these zooms.
     """
     plan: dict[str, Any] = card.config
-    zooms = _ZOOMS if card.any_size else (float(plan.get("zoom", 1.0)),)
+    zooms = ZOOMS if card.any_size else (float(plan.get("zoom", 1.0)),)
     strides = [round(2 ** int(plan.get("depth", 4)) / zoom) for zoom in zooms]
     return 6 * max(strides), math.lcm(*strides)
 

@@ -33,8 +33,8 @@ from napari_unet.core.instances import label_instances
 from napari_unet.core.models.base import Batch, Segmenter, Stitcher, Target
 from napari_unet.core.tiling import Tile
 from napari_unet.core.types import Prediction, Region, Sample
+from napari_unet.core.windows import ZOOMS
 
-ZOOMS = (0.25, 1 / 3, 0.5, 1.0, 2.0)
 COMMON = 24.0
 """Median diameter in pixels of the network that cells are brought to."""
 
