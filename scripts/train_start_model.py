@@ -47,6 +47,7 @@ Licences: CC0, CC0, Apache-2.0, CC0; MIT.
 """
 AUGMENT = AugmentConfig(scale=1.6, intensity=0.35, noise=0.06, blur=1.5, mix=1.0)
 THRESHOLDS, LEAST_SCORES = (0.6, 0.5, 0.4, 0.3), (0.25, 0.4, 0.5, 0.6)
+NECKS = (0.4, 0.5, 0.6, 0.7)
 
 
 def read_set(folder: Path) -> list[Sample]:
@@ -84,7 +85,7 @@ def split(samples: list[Sample], fraction: float, seed: int) -> tuple[list[Sampl
 
 
 def choose_instances(model: Model, samples: list[Sample]) -> InstanceConfig:
-    """Threshold and least score with the highest mean AP on images as they are.
+    """Threshold, least score and neck with the highest mean AP on images as they are.
 
     What is found in them is found as prediction does it.
     """
@@ -98,8 +99,8 @@ def choose_instances(model: Model, samples: list[Sample]) -> InstanceConfig:
         found = [label_instances(each, config, len(model.card.classes)).labels for each in maps]
         return float(evaluate(truth, found)["mean_ap"])
 
-    choices = itertools.product(THRESHOLDS, LEAST_SCORES)
-    return max((InstanceConfig(threshold=t, min_score=s) for t, s in choices), key=score)
+    choices = itertools.product(THRESHOLDS, LEAST_SCORES, NECKS)
+    return max((InstanceConfig(threshold=t, min_score=s, neck=n) for t, s, n in choices), key=score)
 
 
 def main() -> None:

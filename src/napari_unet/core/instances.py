@@ -23,10 +23,6 @@ roundness. Chosen on the outlines of nuclei and of phase-contrast cells, with ha
 ridges missing, and on maps of nets trained for a few minutes.
 """
 
-NECK_LEARNED = 0.7
-"""The same where the height is a relative distance that the network expects; chosen on nuclei held
-out of training: at 0.5 a fifth more of those that touch stayed joined."""
-
 RIDGE = 2
 """Width in pixels of the widest ridge; a training target has one pixel cut from either cell."""
 
@@ -82,7 +78,8 @@ def label_instances(
     if config.split == "watershed":
         # a filled hole is improbable but no neck
         solid = np.maximum(foreground, config.threshold)
-        labels = split_components(labels, solid, config.min_size, *further)
+        distance = further[0] if len(further) else None
+        labels = split_components(labels, solid, config.min_size, distance, config.neck)
     labels = grow_where_cells_meet(labels, foreground)
     if config.fill_holes:
         labels = fill_holes(labels)
@@ -126,15 +123,16 @@ def split_components(
     foreground: NDArray[np.float32],
     min_size: int,
     distance: NDArray[np.float32] | None = None,
+    neck: float = InstanceConfig.neck,
 ) -> NDArray[np.int32]:
     """Part components at their necks.
 
-    The height of a pixel is the relative distance that the network expects (`NECK_LEARNED`), or
-    else its distance to the background, × its probability, slightly smoothed. Each maximum of it
-    is flooded; then basins are joined again, highest neck first, unless the neck is low in
-    comparison with both basins (`NECK_LONG`, `NECK_ROUND` for a distance in pixels). So long and
-    ragged cells stay whole, whatever their size. A part of fewer than `min_size` pixels is
-    joined to the one it hangs on most.
+    The height of a pixel is the relative distance that the network expects, or else its distance
+    to the background, × its probability, slightly smoothed. Each maximum of it is flooded; then
+    basins are joined again, highest neck first, unless the neck is low in comparison with both
+    basins: lower than `neck` × the lower of them (for a distance in pixels: `NECK_LONG`,
+    `NECK_ROUND`). So long and ragged cells stay whole, whatever their size. A part of fewer than
+    `min_size` pixels is joined to the one it hangs on most.
     """
     area = np.bincount(labels.ravel())
     large = area >= 2 * max(min_size, 1)
@@ -152,7 +150,7 @@ def split_components(
     if not mask.any():
         return labels
     basins = _flood(height, np.where(mask, seeds, 0), mask)
-    cell = _join(basins, height, summit, min_size, None if distance is None else NECK_LEARNED)
+    cell = _join(basins, height, summit, min_size, None if distance is None else neck)
     return np.where(mask, cell[basins] + len(area), labels).astype(np.int32)
 
 

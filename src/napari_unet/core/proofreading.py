@@ -9,7 +9,7 @@ No edit touches a pixel of another cell that is annotated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -93,9 +93,7 @@ def find_cell(
     while True:
         window = _around(point, reach, labels.shape)
         pieces, _ = ndi.label(labels[window] == number, _SQUARE)
-        mask = (
-            pieces == pieces[tuple(at - part.start for at, part in zip(point, window, strict=True))]
-        )
+        mask = pieces == pieces[point[0] - window[0].start, point[1] - window[1].start]
         if not _is_cut(mask, window, labels.shape):
             box = _shrink(mask, window, labels.shape)
             return Cell(box, mask[_within(box, window)], max(said, 0))
@@ -109,7 +107,7 @@ def accept(annotation: NDArray[Any], cell: Cell, label: int) -> Edit:
 
 def reject(annotation: NDArray[Any], cell: Cell) -> Edit:
     """Say that there is no cell: background, -1, where nothing else is said."""
-    labels = annotation[cell.box].copy()
+    labels = annotation[cell.box].astype(np.int64)  # which has -1, whatever the annotation has
     labels[cell.mask & ((labels == 0) | ((labels == cell.label) & (labels > 0)))] = -1
     return Edit(cell.box, labels)
 
@@ -140,7 +138,7 @@ def merge(annotation: NDArray[Any], one: Cell, other: Cell, label: int) -> Edit:
 
 
 def split_along(
-    annotation: NDArray[Any], cell: Cell, line: list[tuple[int, int]], labels: tuple[int, int]
+    annotation: NDArray[Any], cell: Cell, line: Sequence[tuple[int, int]], labels: tuple[int, int]
 ) -> Edit:
     """Part a cell along a line of (row, column) points.
 
@@ -182,11 +180,11 @@ def split_by_seeds(
     """
     seeds = np.zeros(cell.mask.shape, np.int32)
     for number, point in ((1, one), (2, other)):
-        place = tuple(at - part.start for at, part in zip(point, cell.box, strict=True))
-        inside = all(0 <= at < size for at, size in zip(place, seeds.shape, strict=True))
-        if not inside or not cell.mask[place] or seeds[place]:
+        row, column = point[0] - cell.box[0].start, point[1] - cell.box[1].start
+        inside = 0 <= row < seeds.shape[0] and 0 <= column < seeds.shape[1]
+        if not inside or not cell.mask[row, column] or seeds[row, column]:
             raise InputError("Both clicks have to lie in the cell that is split, apart.")
-        seeds[place] = number
+        seeds[row, column] = number
     return _part(annotation, cell, seeds, labels)
 
 

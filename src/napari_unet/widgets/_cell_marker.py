@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +55,16 @@ def mark_cell(
     if layer.edge_width != [width]:
         layer.edge_width = [width]
     return layer
+
+
+def draw_line(
+    session: Session, labels: Labels, line: Sequence[tuple[int, int]], index: PlaneIndex
+) -> None:
+    """Show a line of (row, column) points on a plane, beside the line around a cell."""
+    points = np.asarray(line, np.float64)
+    markers = _markers(session) or [_layers.add_marker(session.viewer, labels)]
+    layer = markers[-1]
+    layer.data = [*zip(layer.data[:1], ["path"], strict=False), (_into(points, index), "path")]
 
 
 def clear_mark(session: Session) -> None:

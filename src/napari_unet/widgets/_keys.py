@@ -11,6 +11,9 @@ from napari.utils.key_bindings import coerce_keybinding
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from qtpy.QtWidgets import QPushButton
+
+    from napari_unet.widgets._connections import Connections
 
 
 def bind(viewer: ViewerModel, key: str, method: Callable[[], Any]) -> Callable[[], None] | None:
@@ -40,3 +43,17 @@ def bind(viewer: ViewerModel, key: str, method: Callable[[], Any]) -> Callable[[
 
     viewer.bind_key(key, press)
     return unbind
+
+
+def bind_button(
+    viewer: ViewerModel,
+    connections: Connections,
+    key: str,
+    button: QPushButton,
+    method: Callable[[], Any],
+) -> None:
+    """Bind a key where it is free, and show it on the button that does the same."""
+    unbind = bind(viewer, key, method)
+    if unbind is not None:
+        button.setText(f"{button.text()} {key.replace('Shift-', '⇧')}")
+        connections.add(unbind)

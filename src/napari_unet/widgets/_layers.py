@@ -38,6 +38,7 @@ ANNOTATION = "annotation"
 REGIONS = "regions"
 WEIGHTS = "weights"
 PREDICTION = "prediction"
+CORRECTED = "corrected"
 VERDICTS = tuple(str(verdict) for verdict in Verdict)
 """Roles of the layers that show what is right and wrong of a prediction."""
 MARKER = "marker"
@@ -51,6 +52,7 @@ _NAMES = {
     REGIONS: "complete regions",
     WEIGHTS: "weights",
     PREDICTION: "prediction",
+    CORRECTED: "corrected cells",
     **{role: role for role in VERDICTS},
     MARKER: "chosen cell",
 }
@@ -193,6 +195,13 @@ def show_prediction(
         The plane of a stack; the one in view by default.
     """
     return _show_labels(viewer, image, PREDICTION, labels, region, index)
+
+
+def show_corrected(
+    viewer: ViewerModel, image: Image, labels: NDArray[np.int32], index: PlaneIndex
+) -> Labels:
+    """Show the cells of a plane as they are after proofreading, (H, W), in a layer of their own."""
+    return _show_labels(viewer, image, CORRECTED, labels, None, index, top=True)
 
 
 def show_verdict(

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 from napari_unet.widgets._dock import HEIGHT, WIDTH
 from napari_unet.widgets._panels import ALL, PLUGIN
 from napari_unet.widgets.annotate_dock import AnnotateDock
+from napari_unet.widgets.correct_dock import CorrectDock
 from napari_unet.widgets.evaluate_dock import EvaluateDock
 from napari_unet.widgets.measure_dock import MeasureDock
 from napari_unet.widgets.predict_dock import PredictDock
@@ -27,6 +28,7 @@ PANELS = {
     "Weight map": WeightsDock,
     "Train": TrainDock,
     "Predict": PredictDock,
+    "Correct": CorrectDock,
     "Measure": MeasureDock,
     "Evaluate": EvaluateDock,
 }

@@ -119,8 +119,12 @@ class AnnotateDock(Dock):
         )
         for button in (self.cell, self.background, self.eraser):
             button.setCheckable(True)
-        self._bind(CELL_KEY, self.cell, self.start_cell)
-        self._bind(BACKGROUND_KEY, self.background, self.start_background)
+        viewer = self.session.viewer
+        for key, button, method in (
+            (CELL_KEY, self.cell, self.start_cell),
+            (BACKGROUND_KEY, self.background, self.start_background),
+        ):
+            _keys.bind_button(viewer, self.connections, key, button, method)
         return make_line(self.cell, self.background, self.eraser)
 
     def _build_regions(self) -> QWidget:
@@ -148,13 +152,6 @@ class AnnotateDock(Dock):
         layout.addWidget(words)
         layout.addWidget(self.sample)
         return empty
-
-    def _bind(self, key: str, button: QPushButton, method: Callable[[], None]) -> None:
-        """Bind a key where it is free, and show it on the button."""
-        unbind = _keys.bind(self.session.viewer, key, method)
-        if unbind is not None:
-            button.setText(f"{button.text()} {key.replace('Shift-', '⇧')}")
-            self.connections.add(unbind)
 
     def _connect(self) -> None:
         session, connect = self.session, self.connections.connect

@@ -1,0 +1,123 @@
+"""Proofreading of the plane in view: cells at a place, and edits into the annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_unet.core import proofreading
+from napari_unet.core.errors import InputError
+from napari_unet.core.proofreading import Cell, Edit
+from napari_unet.core.types import Region
+from napari_unet.widgets import _layers, _planes, _tools
+from napari_unet.widgets._cell_marker import draw_line, mark_cell
+from napari_unet.widgets._labels_choice import find_prediction
+from napari_unet.widgets._planes import PlaneIndex
+from napari_unet.widgets._session import Session
+
+Point = tuple[int, int]
+
+
+class Proofreader:
+    """What the Correct panel does to the layers; each edit is one step to undo."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def need_prediction(self) -> Labels:
+        """The layer of predicted cells, or an `InputError` that says what to do."""
+        image = self._session.need_image()
+        layer = find_prediction(self._session)
+        if layer is None or not _layers.fits(layer, image):
+            raise InputError(f"No cells are predicted on “{image.name}” yet: press Predict first.")
+        return layer
+
+    def planes(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Prediction and annotation of the plane in view, (H, W) each; the latter may be all 0.
+
+        Raises
+        ------
+        InputError
+            Nothing is predicted, or the annotation is of another size.
+        """
+        session = self._session
+        predicted = session.plane(self.need_prediction())
+        if session.labels is None:
+            return predicted, np.broadcast_to(np.int32(0), predicted.shape)
+        session.labels_reader()  # says where the sizes differ
+        return predicted, session.plane(session.labels)
+
+    def locate(self, position: Sequence[float]) -> Point:
+        """The pixel of the plane at a place in the world."""
+        layer = self.need_prediction()
+        place = layer.world_to_data(np.asarray(position)[-layer.ndim :])
+        rows, columns = _planes.plane_axes(self._session.plane_index(layer))
+        return round(float(place[rows])), round(float(place[columns]))
+
+    def find(self, point: Point) -> Cell | None:
+        """The cell at a pixel, None where there is none."""
+        return proofreading.find_cell(*self.planes(), point)
+
+    def write(self, make: Callable[[NDArray[Any], int], Edit]) -> None:
+        """Write what `make(annotation, free label)` says into the annotation.
+
+        The annotation is made where there is none yet.
+
+        Raises
+        ------
+        InputError
+            That of `make`, or the annotation cannot hold -1.
+        """
+        session = self._session
+        _, annotation = self.planes()
+        free = 1 if session.labels is None else _tools.find_free_label(session, session.labels)
+        edit = make(annotation, free)
+        layer = session.labels or session.add_annotation()
+        if edit.labels.min(initial=0) < 0 and np.dtype(layer.dtype).kind != "i":
+            raise InputError(
+                f"“{layer.name}” holds {layer.dtype} labels, which have no -1 for background: "
+                "right-click the layer ▸ Convert data type ▸ int32."
+            )
+        index = session.plane_index(layer)
+        rows, columns = np.nonzero(session.plane(layer)[edit.box] != edit.labels)
+        if rows.size:
+            values = edit.labels[rows, columns]
+            layer.data_setitem(_spread(rows, columns, edit.box, index), values)
+
+    def undo(self) -> None:
+        """Take the last edit of the annotation back."""
+        if self._session.labels is not None:
+            self._session.labels.undo()
+
+    def mark(self, cell: Cell, point: Point) -> None:
+        """Draw a line around a cell."""
+        layer = self._session.labels if cell.label else self.need_prediction()
+        assert layer is not None
+        index = self._session.plane_index(layer)
+        number = int(_planes.read_plane(layer, index)[point])
+        mark_cell(self._session, layer, number, index, cell.box)
+
+    def draw(self, line: Sequence[Point]) -> None:
+        """Show a line that is being drawn, beside the one around the cell."""
+        layer = self._session.labels or self.need_prediction()
+        draw_line(self._session, layer, line, self._session.plane_index(layer))
+
+    def centre(self, box: Region) -> None:
+        """Move the view to a box of the plane."""
+        layer = self.need_prediction()
+        index = self._session.plane_index(layer)
+        _planes.centre_on(self._session.viewer, layer, index, box)
+
+
+def _spread(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], box: Region, index: PlaneIndex
+) -> tuple[NDArray[np.intp], ...]:
+    """Pixels of a box of a plane as indices into the whole layer."""
+    at = iter((rows + box[0].start, columns + box[1].start))
+    return tuple(
+        next(at) if place is None else np.full(len(rows), place, np.intp) for place in index
+    )

@@ -1,0 +1,264 @@
+"""The Correct panel: what is said of predicted cells becomes annotation, one undo step each."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_unet.widgets import _layers, _planes, correct_dock
+from napari_unet.widgets._session import session
+from napari_unet.widgets.correct_dock import CorrectDock
+
+
+def predicted(shape=(64, 64)):
+    """Three squares, two of them touching, and a speck."""
+    labels = np.zeros(shape, np.int32)
+    labels[10:20, 5:15] = 1
+    labels[10:20, 15:25] = 2
+    labels[40:52, 40:52] = 3
+    labels[40:50, 10:20] = 4
+    labels[30:40, 50:60] = 5
+    labels[2:4, 58:60] = 8
+    return labels
+
+
+@pytest.fixture
+def warnings_shown(monkeypatch):
+    shown: list[str] = []
+    monkeypatch.setattr(correct_dock, "show_warning", shown.append)
+    return shown
+
+
+@pytest.fixture
+def dock(qtbot, model, warnings_shown):
+    image = model.add_image(np.zeros((64, 64), np.uint8), name="hela")
+    _layers.show_prediction(model, image, predicted())
+    dock = CorrectDock(model)
+    qtbot.addWidget(dock)
+    dock.resize(320, 640)
+    with qtbot.waitSignal(dock._surveyor.surveyed):
+        dock.show()
+    return dock
+
+
+def drag(viewer, *places):
+    """What napari calls for a press, moves and a release at places of the world."""
+    for callback in list(viewer.mouse_drag_callbacks):
+        event = SimpleNamespace(
+            type="mouse_press", button=1, modifiers=(), position=places[0], pos=np.zeros(2)
+        )
+        follow = callback(viewer, event)
+        next(follow, None)
+        for number, place in enumerate(places[1:], 1):
+            event.type, event.position, event.pos = "mouse_move", place, np.full(2, 9.0 * number)
+            next(follow, None)
+        event.type = "mouse_release"
+        next(follow, None)
+
+
+def press(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_an_accepted_cell_is_annotation_and_can_be_undone(qtbot, dock, model):
+    before = session(model).labels
+    assert before is None
+    drag(model, (12, 7))
+    press(qtbot, dock.accepting)
+    labels = session(model).labels
+    np.testing.assert_array_equal(labels.data > 0, predicted() == 1)
+    drag(model, (12, 17))
+    press(qtbot, dock.accepting)
+    assert set(np.unique(labels.data)) == {0, 1, 2}
+    press(qtbot, dock.undoing)
+    assert set(np.unique(labels.data)) == {0, 1}
+    labels.redo()
+    np.testing.assert_array_equal(labels.data == 2, predicted() == 2)
+    prediction = _layers.find(model, _layers.PREDICTION, session(model).image)
+    np.testing.assert_array_equal(prediction.data, predicted())
+
+
+def test_progress_is_said_and_the_queue_walks_on(qtbot, dock, model):
+    assert dock.progress.text() == "6 predicted · 0 accepted · 0 rejected · 6 to look at"
+    model.layers.selection.active = session(model).image
+    press(qtbot, dock.next)
+    assert dock._chosen is not None
+    assert predicted()[dock._chosen[1]] == 8  # far smaller than the others
+    with qtbot.waitSignal(dock._surveyor.surveyed):
+        press(qtbot, dock.rejecting)
+    assert dock.progress.text() == "6 predicted · 0 accepted · 1 rejected · 5 to look at"
+    assert dock._chosen is not None
+    assert predicted()[dock._chosen[1]] != 8
+    for _ in range(5):
+        with qtbot.waitSignal(dock._surveyor.surveyed):
+            press(qtbot, dock.accepting)
+    assert dock.progress.text() == "6 predicted · 5 accepted · 1 rejected · 0 to look at"
+    press(qtbot, dock.next)
+    assert dock.state.text() == "Something was said of every cell."
+
+
+def test_a_click_accepts_or_rejects_where_that_is_chosen(dock, model):
+    dock.click.setCurrentText("accepts the cell")
+    drag(model, (45, 45))
+    dock.click.setCurrentText("rejects the cell")
+    drag(model, (45, 15))
+    drag(model, (60, 30))  # nothing is there
+    labels = session(model).labels.data
+    np.testing.assert_array_equal(labels > 0, predicted() == 3)
+    np.testing.assert_array_equal(labels == -1, predicted() == 4)
+
+
+def test_two_cells_are_merged(qtbot, dock, model):
+    drag(model, (12, 7))
+    press(qtbot, dock.merging)
+    assert dock.merging.isChecked()
+    drag(model, (12, 20))
+    assert not dock.merging.isChecked()
+    assert dock.state.text() == "Merged."
+    labels = session(model).labels
+    np.testing.assert_array_equal(labels.data == 1, np.isin(predicted(), (1, 2)))
+    labels.undo()
+    assert not labels.data.any()
+
+
+def test_what_does_not_touch_is_not_merged(qtbot, dock, model, warnings_shown):
+    drag(model, (12, 7))
+    press(qtbot, dock.merging)
+    drag(model, (45, 45))
+    assert "do not touch" in warnings_shown[-1]
+    assert session(model).labels is None
+
+
+@pytest.mark.parametrize("how", ["line", "seeds"])
+def test_a_cell_is_split_and_the_view_stands_still(qtbot, dock, model, how):
+    camera = _planes.find_camera(model)
+    drag(model, (45, 45))
+    press(qtbot, dock.splitting)
+    assert not camera.mouse_pan
+    if how == "line":
+        drag(model, (38, 46), (45, 46), (54, 46))
+    else:
+        drag(model, (45, 41))
+        assert dock.state.text() == "Now click the other part."
+        drag(model, (45, 51))
+    assert camera.mouse_pan
+    assert dock.state.text() == "Split in two."
+    labels = session(model).labels
+    assert set(np.unique(labels.data)) == {0, 1, 2}
+    np.testing.assert_array_equal(labels.data > 0, predicted() == 3)
+    labels.undo()
+    assert not labels.data.any()
+
+
+def test_a_brush_is_put_away_before_one_splits(qtbot, dock, model):
+    labels = session(model).add_annotation()
+    drag(model, (45, 45))
+    model.layers.selection.active = labels
+    labels.mode = "paint"
+    press(qtbot, dock.splitting)
+    assert labels.mode == "pan_zoom"
+    press(qtbot, dock.splitting)  # again: leave it
+    assert not dock.splitting.isChecked()
+    assert _planes.find_camera(model).mouse_pan
+
+
+def test_shapes_change_by_keys(dock, model):
+    drag(model, (45, 45))
+    model.keymap[_key("Shift-G")](model)
+    labels = session(model).labels
+    assert (labels.data == 1).sum() == 144 + 4 * 12
+    model.keymap[_key("Shift-K")](model)
+    assert (labels.data == 1).sum() == 144
+    labels.data_setitem((np.array([45]), np.array([45])), 0)
+    model.keymap[_key("Shift-F")](model)
+    assert "No cell" not in dock.state.text()
+
+
+def _key(key):
+    from napari.utils.key_bindings import coerce_keybinding
+
+    return coerce_keybinding(key)
+
+
+def test_a_new_prediction_leaves_what_was_accepted(qtbot, dock, model):
+    drag(model, (12, 7))
+    press(qtbot, dock.accepting)
+    labels = session(model).labels.data.copy()
+    other = np.roll(predicted(), 3, axis=1)
+    with qtbot.waitSignal(dock._surveyor.surveyed):
+        _layers.show_prediction(model, session(model).image, other)
+    np.testing.assert_array_equal(session(model).labels.data, labels)
+    assert dock.progress.text() == "6 predicted · 1 accepted · 0 rejected · 5 to look at"
+
+
+def test_the_corrected_cells_are_a_layer(qtbot, dock, model):
+    drag(model, (12, 7))
+    press(qtbot, dock.accepting)
+    drag(model, (45, 45))
+    press(qtbot, dock.rejecting)
+    press(qtbot, dock.corrected)
+    image = session(model).image
+    qtbot.waitUntil(lambda: _layers.find(model, _layers.CORRECTED, image) is not None)
+    layer = _layers.find(model, _layers.CORRECTED, image)
+    assert layer.name == "hela · corrected cells"
+    np.testing.assert_array_equal(layer.data > 0, (predicted() > 0) & (predicted() != 3))
+    assert dock.state.text() == "5 cells are shown."
+    assert session(model).labels is not layer
+
+
+def test_without_cells_or_choice_there_is_a_sentence(qtbot, model, warnings_shown):
+    dock = CorrectDock(model)
+    qtbot.addWidget(dock)
+    dock.show()
+    press(qtbot, dock.accepting)
+    assert warnings_shown[-1].startswith("No cell is chosen")
+    model.add_image(np.zeros((32, 32)), name="hela")
+    press(qtbot, dock.corrected)
+    assert warnings_shown[-1] == "No cells are predicted on “hela” yet: press Predict first."
+    drag(model, (5, 5))
+    assert dock.state.text() == warnings_shown[-1]
+
+
+def test_labels_without_minus_one_are_not_rejected_into(dock, model, qtbot, warnings_shown):
+    labels = model.add_labels(np.zeros((64, 64), np.uint8), name="theirs")
+    session(model).labels = labels
+    drag(model, (12, 7))
+    press(qtbot, dock.rejecting)
+    assert "have no -1" in warnings_shown[-1]
+    assert not labels.data.any()
+
+
+def test_planes_of_a_stack_are_corrected_alone(qtbot, model):
+    image = model.add_image(np.zeros((3, 64, 64), np.uint8), name="movie")
+    model.dims.set_point(0, 1)
+    _layers.show_prediction(model, image, predicted())
+    dock = CorrectDock(model)
+    qtbot.addWidget(dock)
+    dock.show()
+    drag(model, (1, 12, 7))
+    press(qtbot, dock.accepting)
+    labels = session(model).labels.data
+    np.testing.assert_array_equal(labels[1] > 0, predicted() == 1)
+    assert not labels[[0, 2]].any()
+
+
+def test_a_closed_panel_lets_go(qtbot, model):
+    model.add_image(np.zeros((64, 64), np.uint8), name="hela")
+    callbacks = len(model.mouse_drag_callbacks)
+    dock = CorrectDock(model)
+    dock.show()
+    assert _key("Shift-A") in model.keymap
+    gone = weakref.ref(dock)
+    dock.close()
+    assert len(model.mouse_drag_callbacks) == callbacks
+    assert _key("Shift-A") not in model.keymap
+    dock.deleteLater()
+    del dock
+    qtbot.wait(10)
+    gc.collect()
+    assert gone() is None
