@@ -84,22 +84,52 @@ def test_an_accepted_cell_is_annotation_and_can_be_undone(qtbot, dock, model):
 
 
 def test_progress_is_said_and_the_queue_walks_on(qtbot, dock, model):
-    assert dock.progress.text() == "6 predicted · 0 accepted · 0 rejected · 6 to look at"
+    assert dock.progress.text() == "6 cells · 0 accepted · 0 rejected · 6 open"
     model.layers.selection.active = session(model).image
     press(qtbot, dock.next)
     assert dock._chosen is not None
     assert predicted()[dock._chosen[1]] == 8  # far smaller than the others
     with qtbot.waitSignal(dock._surveyor.surveyed):
         press(qtbot, dock.rejecting)
-    assert dock.progress.text() == "6 predicted · 0 accepted · 1 rejected · 5 to look at"
+    assert dock.progress.text() == "6 cells · 0 accepted · 1 rejected · 5 open"
     assert dock._chosen is not None
     assert predicted()[dock._chosen[1]] != 8
     for _ in range(5):
         with qtbot.waitSignal(dock._surveyor.surveyed):
             press(qtbot, dock.accepting)
-    assert dock.progress.text() == "6 predicted · 5 accepted · 1 rejected · 0 to look at"
+    assert dock.progress.text() == "6 cells · 5 accepted · 1 rejected · 0 open"
     press(qtbot, dock.next)
     assert dock.state.text() == "Something was said of every cell."
+
+
+def test_open_cells_are_outlined_while_the_panel_is_seen(qtbot, dock, model):
+    prediction = _layers.find(model, _layers.PREDICTION, session(model).image)
+    assert prediction.contour > 0  # accepted ones are filled
+    dock.hide()
+    assert prediction.contour == 0
+    with qtbot.waitSignal(dock._surveyor.surveyed):
+        dock.show()
+    assert prediction.contour > 0
+    dock.close()
+    assert prediction.contour == 0
+
+
+def test_the_view_moves_only_to_cells_that_are_not_in_it(qtbot, viewer):
+    labels = np.zeros((256, 256), np.int32)
+    labels[20:40, 20:40], labels[100:120, 100:120] = 1, 2
+    image = viewer.add_image(np.zeros((256, 256), np.uint8), name="hela")
+    _layers.show_prediction(viewer, image, labels)
+    dock = CorrectDock(viewer)
+    qtbot.addWidget(dock)
+    with qtbot.waitSignal(dock._surveyor.surveyed):
+        dock.show()
+    camera = _planes.find_camera(viewer)
+    before = camera.center
+    press(qtbot, dock.next)
+    assert camera.center == before
+    camera.zoom, camera.center = 20, (0, 250, 250)
+    press(qtbot, dock.next)
+    assert camera.center[-2:] != (250, 250)
 
 
 def test_a_click_accepts_or_rejects_where_that_is_chosen(dock, model):
@@ -193,7 +223,7 @@ def test_a_new_prediction_leaves_what_was_accepted(qtbot, dock, model):
     with qtbot.waitSignal(dock._surveyor.surveyed):
         _layers.show_prediction(model, session(model).image, other)
     np.testing.assert_array_equal(session(model).labels.data, labels)
-    assert dock.progress.text() == "6 predicted · 1 accepted · 0 rejected · 5 to look at"
+    assert dock.progress.text() == "6 cells · 1 accepted · 0 rejected · 5 open"
 
 
 def test_the_corrected_cells_are_a_layer(qtbot, dock, model):

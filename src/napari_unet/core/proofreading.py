@@ -149,7 +149,7 @@ def split_along(
     InputError
         If the line does not part the cell.
     """
-    cut = np.zeros(cell.mask.shape, bool)
+    cut = np.zeros_like(cell.mask)
     for (top, left), (bottom, right) in pairwise(line):
         rows, columns = draw_line(top, left, bottom, right)
         rows, columns = rows - cell.box[0].start, columns - cell.box[1].start
@@ -178,7 +178,7 @@ def split_by_seeds(
     InputError
         If they are not two points of the cell.
     """
-    seeds = np.zeros(cell.mask.shape, np.int32)
+    seeds = np.zeros_like(cell.mask, np.int32)
     for number, point in ((1, one), (2, other)):
         row, column = point[0] - cell.box[0].start, point[1] - cell.box[1].start
         inside = 0 <= row < seeds.shape[0] and 0 <= column < seeds.shape[1]

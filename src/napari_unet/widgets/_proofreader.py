@@ -106,11 +106,19 @@ class Proofreader:
         layer = self._session.labels or self.need_prediction()
         draw_line(self._session, layer, line, self._session.plane_index(layer))
 
-    def centre(self, box: Region) -> None:
-        """Move the view to a box of the plane."""
-        layer = self.need_prediction()
+    def show(self, box: Region) -> None:
+        """Move the view to a box of the plane, where it is not in it."""
+        layer, viewer = self.need_prediction(), self._session.viewer
         index = self._session.plane_index(layer)
-        _planes.centre_on(self._session.viewer, layer, index, box)
+        try:
+            seen = _planes.find_visible(viewer, layer, index)
+        except InputError:  # nothing of the image is in view
+            seen = slice(0, 0), slice(0, 0)
+        if not all(
+            view.start <= part.start and part.stop <= view.stop
+            for part, view in zip(box, seen, strict=True)
+        ):
+            _planes.centre_on(viewer, layer, index, box)
 
 
 def _spread(

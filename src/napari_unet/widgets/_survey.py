@@ -47,9 +47,9 @@ class Survey:
     def words(self) -> str:
         """In figures."""
         count = Counter(self.verdicts.values())
-        parts = [f"{len(self.verdicts)} predicted"]
-        parts += [f"{count[each]} {each}" for each in (Verdict.ACCEPTED, Verdict.REJECTED)]
-        return " · ".join([*parts, f"{count[Verdict.OPEN]} to look at"])
+        said = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.OPEN)
+        counts = [f"{count[each]} {each}" for each in said]
+        return " · ".join([f"{len(self.verdicts)} cells", *counts])
 
 
 class Surveyor(QObject):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari.utils.notifications import show_warning
@@ -18,7 +19,7 @@ from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import guard_wheel, tidy
 from napari_unet.widgets._image_choice import ImageChoice
-from napari_unet.widgets._labels_choice import AnnotationChoice
+from napari_unet.widgets._labels_choice import AnnotationChoice, find_prediction
 from napari_unet.widgets._proofreader import Point, Proofreader
 from napari_unet.widgets._rows import make_button, make_line
 from napari_unet.widgets._survey import Survey, Surveyor
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 _CHOOSE, _ACCEPT, _REJECT = "chooses a cell", "accepts the cell", "rejects the cell"
+_OUTLINE = 2  # px
 _HOW = "Click a cell, or press Next unsure; then say what it is."
 
 
@@ -46,6 +48,7 @@ class CorrectDock(Dock):
         self._at = -1  # place in the queue
         self._drawing = Connections()
         self.connections.add(self._drawing.undo)
+        self._outlined = Connections()
         self._combining = Latest(self)
         self._build_rows()
         self.progress = QLabel()
@@ -219,7 +222,7 @@ class CorrectDock(Dock):
         if cell is None or cell.label:
             return False
         self._choose((cell, point))
-        self._proofreader.centre(box)
+        self._proofreader.show(box)
         self.state.setText("Is it a cell, as it is outlined?")
         return True
 
@@ -341,6 +344,14 @@ class CorrectDock(Dock):
             self._at = -1
         self._survey = survey
         self.progress.setText("" if survey is None else survey.words)
+        self._outline()
+
+    def _outline(self) -> None:
+        """While the panel is seen, what is only predicted is outlined, what is accepted filled."""
+        layer = find_prediction(self.session)
+        if layer is not None and self.isVisible() and layer.contour == 0:
+            layer.contour = _OUTLINE
+            self._outlined.add(partial(setattr, layer, "contour", 0))
 
     def _on_layers(self) -> None:
         self._leave()
@@ -357,9 +368,11 @@ class CorrectDock(Dock):
 
     def hideEvent(self, event: QHideEvent) -> None:
         self._surveyor.look(False)
+        self._outlined.undo()
         self._leave()
         super().hideEvent(event)
 
     def let_go(self) -> None:
+        self._outlined.undo()
         remove_mark(self.session)
         super().let_go()
