@@ -25,7 +25,7 @@ def window(viewer, add_cells, tmp_path, monkeypatch):
 def test_tabs_in_the_order_of_use(window):
     panels = open_all(window)
     titles = [panels.tabs.tabText(i) for i in range(panels.tabs.count())]
-    assert titles == ["Annotate", "Weights", "Train", "Predict", "Measure", "Evaluate"]
+    assert titles == ["Paint", "Map", "Train", "Predict", "Correct", "Measure", "Evaluate"]
     assert panels.tabs.currentWidget() is panels.panels["Annotate"]
 
 

@@ -75,6 +75,10 @@ def test_an_accepted_cell_is_annotation_and_can_be_undone(qtbot, dock, model):
     drag(model, (12, 17))
     press(qtbot, dock.accepting)
     assert set(np.unique(labels.data)) == {0, 1, 2}
+    (marker,) = (layer for layer in model.layers if _layers.role_of(layer) == _layers.MARKER)
+    corners = marker.data[0]
+    np.testing.assert_array_equal(corners.min(axis=0), (9.5, 14.5))
+    np.testing.assert_array_equal(corners.max(axis=0), (19.5, 24.5))
     press(qtbot, dock.undoing)
     assert set(np.unique(labels.data)) == {0, 1}
     labels.redo()

@@ -44,6 +44,13 @@ def mark_cell(
     if outline is None:
         clear_mark(session)
         return None
+    return mark_outline(session, labels, outline, index)
+
+
+def mark_outline(
+    session: Session, labels: Labels, outline: NDArray[np.float64], index: PlaneIndex
+) -> Shapes:
+    """Draw a line on a plane of `labels`, (n, 2) as (row, column), and none that was before."""
     viewer = session.viewer
     layer = _layers.find(viewer, _layers.MARKER, labels)
     if layer is None:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from napari_unet.core import proofreading
 from napari_unet.core.errors import InputError
+from napari_unet.core.outlines import find_outline
 from napari_unet.core.proofreading import Cell, Edit
 from napari_unet.core.types import Region
 from napari_unet.widgets import _layers, _planes, _tools
-from napari_unet.widgets._cell_marker import draw_line, mark_cell
+from napari_unet.widgets._cell_marker import draw_line, mark_outline
 from napari_unet.widgets._labels_choice import find_prediction
 from napari_unet.widgets._planes import PlaneIndex
 from napari_unet.widgets._session import Session
@@ -93,17 +94,18 @@ class Proofreader:
         if self._session.labels is not None:
             self._session.labels.undo()
 
-    def mark(self, cell: Cell, point: Point) -> None:
+    def mark(self, cell: Cell) -> None:
         """Draw a line around a cell."""
-        layer = self._session.labels if cell.label else self.need_prediction()
-        assert layer is not None
-        index = self._session.plane_index(layer)
-        number = int(_planes.read_plane(layer, index)[point])
-        mark_cell(self._session, layer, number, index, cell.box)
+        layer = self.need_prediction()
+        everywhere = slice(0, cell.mask.shape[0]), slice(0, cell.mask.shape[1])
+        outline = find_outline(cell.mask, True, everywhere)
+        if outline is not None:
+            outline += [part.start for part in cell.box]
+            mark_outline(self._session, layer, outline, self._session.plane_index(layer))
 
     def draw(self, line: Sequence[Point]) -> None:
         """Show a line that is being drawn, beside the one around the cell."""
-        layer = self._session.labels or self.need_prediction()
+        layer = self.need_prediction()
         draw_line(self._session, layer, line, self._session.plane_index(layer))
 
     def show(self, box: Region) -> None:

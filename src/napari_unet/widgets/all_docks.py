@@ -20,8 +20,8 @@ from napari_unet.widgets.weights_dock import WeightsDock
 if TYPE_CHECKING:
     import napari.viewer
 
-_TABS = "QTabBar {padding: 0px; border: 0px;} QTabBar::tab {padding: 4px 2px;}"
-_SHORT = {"Weight map": "Weights"}  # all tabs have to fit into the width of a dock
+_TABS = "QTabBar {padding: 0px; border: 0px;} QTabBar::tab {padding: 4px 1px;}"
+_SHORT = {"Annotate": "Paint", "Weight map": "Map"}  # all have to fit into the width of a dock
 
 PANELS = {
     "Annotate": AnnotateDock,
@@ -46,7 +46,8 @@ class AllDocks(QWidget):
         self.panels: dict[str, Any] = {}
         for title, panel in PANELS.items():
             self.panels[title] = panel(napari_viewer)
-            self.tabs.addTab(self.panels[title], _SHORT.get(title, title))
+            tab = self.tabs.addTab(self.panels[title], _SHORT.get(title, title))
+            self.tabs.setTabToolTip(tab, title)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)

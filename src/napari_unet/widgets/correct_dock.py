@@ -324,7 +324,7 @@ class CorrectDock(Dock):
         if chosen is None:
             clear_mark(self.session)
         else:
-            self._proofreader.mark(*chosen)
+            self._proofreader.mark(chosen[0])
 
     def _take_hand(self) -> None:
         """A brush would paint where the person is to click."""
