@@ -139,6 +139,8 @@ def work(
     viewer.window.resize(1280, 800)
     image = viewer.add_image(read_image(pair[0])[0], name=pair[0].stem)
     panels, known = open_all(viewer), session(viewer)
+    spin(0.5)
+    viewer.reset_view()  # beside the panels, too, all of it is to be in view
     hand = Hand(viewer)
 
     def shoot(name: str) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from napari.utils.notifications import show_warning
+from numpy.typing import NDArray
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QPushButton, QWidget
 
 from napari_unet.core import proofreading
 from napari_unet.core.errors import InputError
 from napari_unet.core.proofreading import Cell, Edit, Mask, Verdict, combine
-from napari_unet.widgets import _canvas_click, _canvas_line, _keys, _layers
+from napari_unet.widgets import _canvas_click, _keys, _layers
 from napari_unet.widgets._cell_marker import clear_mark, remove_mark
 from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._dock import Dock
@@ -22,6 +24,7 @@ from napari_unet.widgets._image_choice import ImageChoice
 from napari_unet.widgets._labels_choice import AnnotationChoice, find_prediction
 from napari_unet.widgets._proofreader import Point, Proofreader
 from napari_unet.widgets._rows import make_button, make_line
+from napari_unet.widgets._split_tool import SplitTool
 from napari_unet.widgets._survey import Survey, Surveyor
 from napari_unet.widgets._worker import Latest
 
@@ -43,11 +46,11 @@ class CorrectDock(Dock):
         self._proofreader = Proofreader(self.session)
         self._chosen: tuple[Cell, Point] | None = None
         self._mode: Literal["", "merge", "split"] = ""
-        self._seeds: list[Point] = []
         self._survey: Survey | None = None
         self._at = -1  # place in the queue
-        self._drawing = Connections()
-        self.connections.add(self._drawing.undo)
+        self._split_tool = SplitTool(self.session, self._proofreader, self)
+        self._split_tool.asked.connect(self._part)
+        self.connections.add(self._split_tool.leave)
         self._outlined = Connections()
         self._combining = Latest(self)
         self._build_rows()
@@ -64,6 +67,7 @@ class CorrectDock(Dock):
         for widget in (self.progress, self.state, self.corrected):
             self.body.addWidget(widget)
         self.body.addStretch(1)
+        self._split_tool.said.connect(self.state.setText)
         self._surveyor = Surveyor(self.session, self._proofreader, self)
         self._surveyor.surveyed.connect(self._on_surveyed)
         self.connections.add(self._surveyor.close)
@@ -171,8 +175,8 @@ class CorrectDock(Dock):
             self._take_hand()
             self._mode = "split"
             self.splitting.setChecked(True)
-            self._drawing.add(_canvas_line.watch(self.session.viewer, self._on_line))
-            self.state.setText("Draw a line across the cell, or click both of its parts.")
+            assert self._chosen is not None
+            self._split_tool.take(self._chosen[0])
 
     def go_on(self) -> None:
         """Show and choose the next cell of which nothing is said, most doubtful first."""
@@ -202,12 +206,15 @@ class CorrectDock(Dock):
             return
         index = self.session.plane_index(image)
 
-        def show(labels: Any) -> None:
+        def show(corrected: tuple[NDArray[np.int32], int]) -> None:
+            labels, cells = corrected
             if image in self.session.viewer.layers:
                 _layers.show_corrected(self.session.viewer, image, labels, index)
-                self.state.setText(f"{len(set(labels.ravel()) - {0})} cells are shown.")
+                self.state.setText(
+                    "1 cell is shown." if cells == 1 else f"{cells} cells are shown."
+                )
 
-        self._combining.run(combine, predicted, said, on_done=show)
+        self._combining.run(_combine, predicted, said, on_done=show)
 
     def _go_to(self, label: int, survey: Survey) -> bool:
         """Choose a cell of the queue; False where it is there no more."""
@@ -249,27 +256,6 @@ class CorrectDock(Dock):
                 self._edit("Accepted.", proofreading.accept)
             elif self.click.currentText() == _REJECT:
                 self._edit("Rejected.", lambda said, cell, _: proofreading.reject(said, cell))
-
-    def _on_line(self, points: Sequence[tuple[float, ...]], done: bool) -> None:
-        assert self._chosen is not None
-        cell, _ = self._chosen
-        line = [self._proofreader.locate(point) for point in points]
-        if not done:
-            self._proofreader.draw(line)
-            return
-        if len(line) > 1:
-            self._part(
-                lambda said, free: proofreading.split_along(said, cell, line, (free, free + 1))
-            )
-            return
-        self._seeds += line
-        if len(self._seeds) == 1:
-            self.state.setText("Now click the other part.")
-            return
-        one, other = self._seeds
-        self._part(
-            lambda said, free: proofreading.split_by_seeds(said, cell, one, other, (free, free + 1))
-        )
 
     def _part(self, make: Callable[[Any, int], Edit]) -> None:
         self._leave()
@@ -334,8 +320,8 @@ class CorrectDock(Dock):
 
     def _leave(self) -> None:
         """End merging and splitting."""
-        self._drawing.undo()
-        self._seeds, self._mode = [], ""
+        self._split_tool.leave()
+        self._mode = ""
         self.merging.setChecked(False)
         self.splitting.setChecked(False)
 
@@ -376,3 +362,9 @@ class CorrectDock(Dock):
         self._outlined.undo()
         remove_mark(self.session)
         super().let_go()
+
+
+def _combine(predicted: NDArray[Any], said: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
+    """The corrected cells of a plane, and how many there are."""
+    labels = combine(predicted, said)
+    return labels, np.count_nonzero(np.bincount(labels.ravel())[1:])
