@@ -96,6 +96,7 @@ def test_the_panels_have_their_names(manifest: PluginManifest) -> None:
         "Weight map",
         "Train",
         "Predict",
+        "Correct",
         "Measure",
         "Evaluate",
     ]
