@@ -175,6 +175,48 @@ def test_a_folder_of_any_files(folder, model, tmp_path):
     assert "no table of results" in call(*command, expect=2).stderr
 
 
+@pytest.fixture(scope="module")
+def movie(folder):
+    """A stack of four frames in which the squares move to the right, and the last is dim."""
+    plane = imageio.imread(folder / "images" / "cell0.png")
+    stack = np.stack([np.roll(plane, shift, axis=1) for shift in (0, 1, 2, 3)])
+    stack[3] //= 2
+    path = folder / "movie.tif"
+    tifffile.imwrite(path, stack, metadata={"axes": "TYX"}, photometric="minisblack")
+    return path
+
+
+def test_a_whole_stack_becomes_a_stack(movie, model, tmp_path):
+    done = call("predict", model, movie, "-o", tmp_path, "--json")
+    (written,) = json.loads(done.stdout)["written"]
+    with tifffile.TiffFile(written["file"]) as tif:
+        assert tif.series[0].axes == "TYX"
+        labels = tif.series[0].asarray()
+    assert labels.shape == (4, 96, 112)
+    assert written["planes"] == 4
+    assert written["cells"] == sum(len(np.unique(plane)) - 1 for plane in labels)
+    assert "plane 4 of 4, T=3: " in done.stderr
+    assert f"{written['cells']} cells in 4 planes" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["movie.tif"]
+
+
+def test_axes_are_asked_for_and_never_guessed(movie, model, tmp_path):
+    plain, out = tmp_path / "plain.tif", tmp_path / "out"
+    tifffile.imwrite(plain, tifffile.imread(movie)[:3], metadata=None, photometric="minisblack")
+    for flags, said in (
+        ([], "does not say what its 3 axes (3 × 96 × 112) are: say it with --axes"),
+        (["--axes", "TZYX"], "names 4"),
+        (["--axes", "TZ"], "TZ names no axes"),
+        (["--axes", "CYX"], "3 channels"),
+        (["--axes", "TYX", "--probabilities"], "Stacks have no --probabilities"),
+    ):
+        error = call("predict", model, plain, "-o", out, *flags, expect=2).stderr
+        assert said in error
+        assert error.count("\n") == 1
+    call("predict", model, plain, "-o", out, "--axes", "tyx")
+    assert tifffile.imread(out / "plain.tif").shape == (3, 96, 112)
+
+
 def test_a_large_image_that_cannot_be_used_is_one_sentence(folder, model, tmp_path):
     path, out = tmp_path / "stack.zarr", tmp_path / "out"
     zarr.create_array(path, data=np.ones((2, 9, 9)), dimension_names=tuple("tyx"))

@@ -13,7 +13,7 @@ from napari_unet.core.start_models import START_MODELS
 from napari_unet.flags import add_flags, read_flags
 
 if TYPE_CHECKING:
-    from napari_unet.core.types import FileDone
+    from napari_unet.core.types import FileDone, PlaneDone
 
 _LONG = 20  # tiles or blocks that take so long that one wants to know how far it is
 
@@ -26,8 +26,8 @@ def add_predict_flags(parser: argparse.ArgumentParser) -> None:
         "images",
         nargs="+",
         metavar="IMAGES",
-        help="files, folders or patterns; or large images: OME-Zarrs and TIFFs of more than 64 "
-        "million pixels, which become OME-Zarrs",
+        help="files, folders or patterns; a TIFF stack becomes one of labels; large images, which "
+        "are OME-Zarrs and TIFFs of more than 64 million pixels, become OME-Zarrs",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument(
@@ -45,7 +45,13 @@ def add_predict_flags(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=_plane,
         metavar="AXIS=N",
-        help="of a stack the plane to label, such as T=0 Z=3; gives an OME-Zarr",
+        help="of a stack the one plane to label, such as T=0 Z=3; gives an OME-Zarr",
+    )
+    parser.add_argument(
+        "--axes",
+        type=_axes,
+        metavar="LETTERS",
+        help="of TIFFs that do not say it, or say it wrongly: the axes, such as TYX, ZYX or CYX",
     )
     parser.add_argument(
         "--scheduler",
@@ -85,6 +91,7 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
         config=config,
         folder=given.output,
         planes=dict(given.plane or ()),
+        axes=given.axes,
         probabilities=given.probabilities,
         scheduler=given.scheduler,
         keep_maps=given.keep_maps,
@@ -103,7 +110,13 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
             f"None of the {len(files)} files could be predicted: see {given.output / RESULTS}."
         )
     written = [
-        {"file": file.result, "cells": file.cells, "image": file.file, "status": file.status}
+        {
+            "file": file.result,
+            "cells": file.cells,
+            "image": file.file,
+            "status": file.status,
+            **({"planes": file.planes} if file.planes > 1 else {}),
+        }
         for file in files
         if file.status != "failed"
     ]
@@ -121,6 +134,7 @@ def _tell(event: Any) -> None:
         BlockLabelled,
         ChunkWritten,
         FileDone,
+        PlaneDone,
         Resumed,
         TileDone,
         Warned,
@@ -130,6 +144,8 @@ def _tell(event: Any) -> None:
     match event:
         case FileDone():
             _tell_file(event)
+        case PlaneDone() if event.total > 1:
+            _tell_plane(event)
         case TileDone() | BlockLabelled() | ChunkWritten() if event.total >= _LONG:
             if event.done == event.total or event.done % (event.total // 10) == 0:
                 _say(f"{event.done} of {event.total} {stages[type(event)]}")
@@ -146,7 +162,14 @@ def _tell_file(file: FileDone) -> None:
     elif file.status == "kept":
         _say(f"{file.result}: {file.cells} cells, as before")
     else:
-        _say(f"{file.result}: {file.cells} cells")
+        planes = f" in {file.planes} planes" if file.planes > 1 else ""
+        _say(f"{file.result}: {file.cells} cells{planes}")
+
+
+def _tell_plane(plane: PlaneDone) -> None:
+    where = "".join(f" {axis}={at}" for axis, at in plane.place.items())
+    before = ", as before" if plane.kept else ""
+    _say(f"plane {plane.done} of {plane.total},{where}: {plane.cells} cells{before}")
 
 
 def _say(line: str) -> None:
@@ -159,3 +182,12 @@ def _plane(text: str) -> tuple[str, int]:
     if len(axis) != 1 or not index.isdecimal():
         raise argparse.ArgumentTypeError(f"{text} is no plane: write it as T=0")
     return axis.upper(), int(index)
+
+
+def _axes(text: str) -> str:
+    letters = text.upper()
+    if not letters.isalpha() or len(set(letters)) < len(letters) or not {"Y", "X"} <= set(letters):
+        raise argparse.ArgumentTypeError(
+            f"{text} names no axes: write a letter for each, with Y and X, such as TYX"
+        )
+    return letters

@@ -23,9 +23,17 @@ from napari_unet.core.large_prediction import predict_large
 from napari_unet.core.lazy_image import is_large, open_image
 from napari_unet.core.mosaic import median_diameter
 from napari_unet.core.prediction import predict
+from napari_unet.core.stack import is_stack, open_stack
+from napari_unet.core.stack_prediction import predict_stack
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.tables import Table, write_table
-from napari_unet.core.types import FileDone, LargeEvent, PredictEvent
+from napari_unet.core.types import (
+    FileDone,
+    LargeEvent,
+    PlaneDone,
+    PredictEvent,
+    StackPrediction,
+)
 
 RESULTS = "results.csv"
 _COLUMNS = (
@@ -44,7 +52,9 @@ class Batch:
     folder : Path
         Of the table of results.
     planes : mapping of axis to index
-        Of stacks the plane to label; empty for images that are none.
+        Of stacks the one plane to label; empty for images that are none, and for all planes.
+    axes : str, optional
+        A letter of each axis of the files, such as TYX; by default as they say themselves.
     probabilities : bool
         Also write the maps of images that fit into memory, beside the labels.
     scheduler, keep_maps
@@ -58,6 +68,7 @@ class Batch:
     config: PredictConfig
     folder: Path
     planes: Mapping[str, int] = field(default_factory=dict)
+    axes: str | None = None
     probabilities: bool = False
     scheduler: str | None = None
     keep_maps: bool = False
@@ -66,7 +77,7 @@ class Batch:
 
 def predict_files(
     batch: Batch, pairs: Sequence[tuple[Path, Path]]
-) -> Generator[PredictEvent | LargeEvent | FileDone, None, list[FileDone]]:
+) -> Generator[LargeEvent | PlaneDone | FileDone, None, list[FileDone]]:
     """Predict files one after the other, each into its own.
 
     Parameters
@@ -103,7 +114,9 @@ def predict_files(
             cells = int(row["cells"])
             done = FileDone(str(path), row["result"], "kept", cells, len(files) + 1, len(pairs))
         else:
-            done = yield from _try(batch, model, path, target, len(files) + 1, len(pairs))
+            done = yield from _try(
+                batch, model, path, target, (len(files) + 1, len(pairs)), settings
+            )
             rows[key] = _row(done, settings)
         files.append(done)
         if len(pairs) > 1:
@@ -113,25 +126,29 @@ def predict_files(
 
 
 def _try(
-    batch: Batch, model: Model, path: Path, target: Path, number: int, total: int
-) -> Generator[PredictEvent | LargeEvent, None, FileDone]:
+    batch: Batch, model: Model, path: Path, target: Path, place: tuple[int, int], settings: str
+) -> Generator[LargeEvent | PlaneDone, None, FileDone]:
     begin = perf_counter()
     try:
         if batch.planes or is_large(path):
             target = target.with_suffix(".zarr")
             found = yield from _predict_large(batch, path, target)
+        elif batch.axes or is_stack(path):
+            found = yield from _predict_stack(batch, model, path, target, settings)
         else:
             found = yield from _predict(batch, model, path, target)
     except InputError as error:
-        return FileDone(str(path), "", "failed", None, number, total, sentence=str(error))
-    cells, diameter = found
+        return FileDone(str(path), "", "failed", None, *place, sentence=str(error))
     seconds = perf_counter() - begin
-    return FileDone(str(path), str(target), "done", cells, number, total, diameter, seconds)
+    return FileDone(
+        str(path), str(target), "done", found.cells, *place, found.diameter, seconds,
+        planes=found.planes,
+    )  # fmt: skip
 
 
 def _predict(
     batch: Batch, model: Model, path: Path, target: Path
-) -> Generator[PredictEvent, None, tuple[int, float | None]]:
+) -> Generator[PredictEvent, None, StackPrediction]:
     prediction = yield from predict(model, read_image(path), batch.config, name=str(path))
     write_labels(target, prediction.labels)
     maps = prediction.probabilities
@@ -142,28 +159,43 @@ def _predict(
 
         write_atomically(target.parent / "probabilities" / target.name, write)
     diameter = median_diameter(prediction.labels)
-    return len(prediction.scores), None if np.isnan(diameter) else diameter
+    return StackPrediction(len(prediction.scores), 1, None if np.isnan(diameter) else diameter)
+
+
+def _predict_stack(
+    batch: Batch, model: Model, path: Path, target: Path, settings: str
+) -> Generator[PredictEvent | PlaneDone, None, StackPrediction]:
+    if batch.probabilities:
+        raise InputError(
+            "Stacks have no --probabilities: --plane with --keep-maps keeps a plane's."
+        )
+    file = path.stat()
+    said = f"{settings} {path.resolve()} {file.st_size} {file.st_mtime_ns}"
+    key = hashlib.sha256(said.encode()).hexdigest()[:12]
+    stack = open_stack(path, batch.axes)
+    return (yield from predict_stack(model, stack, target, batch.config, key=key))
 
 
 def _predict_large(
     batch: Batch, path: Path, target: Path
-) -> Generator[LargeEvent, None, tuple[int, float | None]]:
+) -> Generator[LargeEvent, None, StackPrediction]:
     if batch.probabilities:
         raise InputError("Large images have no --probabilities: --keep-maps keeps them beside.")
     if target.exists() and target.samefile(path):
         raise InputError(f"{target} would be written over: choose another output folder.")
-    image = open_image(path, batch.planes)
+    image = open_image(path, batch.planes, batch.axes)
     result = yield from predict_large(
         batch.model, image, target, batch.config,
         scheduler=batch.scheduler, keep_maps=batch.keep_maps,
     )  # fmt: skip
-    return result.cells, None
+    return StackPrediction(result.cells, 1, None)
 
 
 def _identify(batch: Batch) -> str:
     """The same for the same model and settings."""
     config: dict[str, Any] = to_dict(batch.config)
-    said = [hash_file(find_model_file(batch.model)), config, sorted(batch.planes.items())]
+    planes = sorted(batch.planes.items())
+    said = [hash_file(find_model_file(batch.model)), config, planes, batch.axes]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 

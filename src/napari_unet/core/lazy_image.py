@@ -59,6 +59,11 @@ class LazyImage:
     origin: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
+        if len(self.axes) != self.array.ndim or len(set(self.axes)) != len(self.axes):
+            raise InputError(
+                f"{self.name} has {self.array.ndim} axes and cannot have those of {self.axes}: "
+                "give each a letter of its own, such as TYX."
+            )
         for axis, length in zip(self.axes, self.array.shape, strict=True):
             if axis in "CSYX":
                 continue

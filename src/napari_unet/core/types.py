@@ -149,12 +149,26 @@ class ChunkWritten:
 
 
 @dataclass(frozen=True)
+class PlaneDone:
+    """One plane of a stack is on disk, `done` of `total`, with so many cells.
+
+    `place` is where it lies, such as {"T": 3}; `kept` says that it was done before.
+    """
+
+    done: int
+    total: int
+    place: Mapping[str, int]
+    cells: int
+    kept: bool
+
+
+@dataclass(frozen=True)
 class FileDone:
     """One of several files is through: `number` of `total`.
 
     `status` is "done", "kept" (its result of before still holds) or "failed", for the reason that
-    `sentence` says; `result` is what was written, `cells` how many it has, `diameter` their
-    median in pixels where it is known, `seconds` how long it took.
+    `sentence` says; `result` is what was written, `cells` how many it has in all its `planes`,
+    `diameter` their median in pixels where it is known, `seconds` how long it took.
     """
 
     file: str
@@ -166,6 +180,7 @@ class FileDone:
     diameter: float | None = None
     seconds: float | None = None
     sentence: str = ""
+    planes: int = 1
 
 
 TrainEvent: TypeAlias = Prepared | Stepped | Repainted | Judging | Validated | Warned
@@ -193,6 +208,15 @@ class Prediction:
     classes: NDArray[np.uint8]
     scores: NDArray[np.float32]
     probabilities: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class StackPrediction:
+    """So many cells in so many planes, and their median diameter in pixels where there are any."""
+
+    cells: int
+    planes: int
+    diameter: float | None
 
 
 @dataclass(frozen=True)
