@@ -200,6 +200,20 @@ def test_a_whole_stack_becomes_a_stack(movie, model, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["movie.tif"]
 
 
+def test_linked_squares_keep_their_numbers_while_they_move(movie, model, tmp_path):
+    done = call("predict", model, movie, "-o", tmp_path, "--link", "--json")
+    (written,) = json.loads(done.stdout)["written"]
+    labels = tifffile.imread(written["file"])
+    first = [labels[0, 13 + 23 * y, 13 + 21 * x] for y, x in np.ndindex(4, 5)]
+    last = [labels[3, 13 + 23 * y, 16 + 21 * x] for y, x in np.ndindex(4, 5)]
+    assert len(set(first)) == 20
+    assert first == last
+    np.testing.assert_array_equal(np.unique(labels), range(written["ids"] + 1))
+    assert f"in 4 planes, {written['ids']} ids" in done.stderr
+    error = call("predict", model, movie, "-o", tmp_path, "--link", "--plane", "T=0", expect=2)
+    assert "leave --plane or --link out" in error.stderr
+
+
 def test_axes_are_asked_for_and_never_guessed(movie, model, tmp_path):
     plain, out = tmp_path / "plain.tif", tmp_path / "out"
     tifffile.imwrite(plain, tifffile.imread(movie)[:3], metadata=None, photometric="minisblack")

@@ -48,6 +48,11 @@ def add_predict_flags(parser: argparse.ArgumentParser) -> None:
         help="of a stack the one plane to label, such as T=0 Z=3; gives an OME-Zarr",
     )
     parser.add_argument(
+        "--link",
+        action="store_true",
+        help="of whole stacks: a cell keeps its number from plane to plane where it overlaps",
+    )
+    parser.add_argument(
         "--axes",
         type=_axes,
         metavar="LETTERS",
@@ -74,6 +79,8 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
     from napari_unet.core.files import expand, name_results
     from napari_unet.core.lazy_image import is_zarr
 
+    if given.link and given.plane:
+        raise InputError("--link is of whole stacks: leave --plane or --link out.")
     card = read_card(given.model)
     config = read_flags(PredictConfig(instances=card.instances), given)
     paths: list[Path] = []
@@ -92,6 +99,7 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
         folder=given.output,
         planes=dict(given.plane or ()),
         axes=given.axes,
+        link=given.link,
         probabilities=given.probabilities,
         scheduler=given.scheduler,
         keep_maps=given.keep_maps,
@@ -116,6 +124,7 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
             "image": file.file,
             "status": file.status,
             **({"planes": file.planes} if file.planes > 1 else {}),
+            **({} if file.ids is None else {"ids": file.ids}),
         }
         for file in files
         if file.status != "failed"
@@ -163,7 +172,8 @@ def _tell_file(file: FileDone) -> None:
         _say(f"{file.result}: {file.cells} cells, as before")
     else:
         planes = f" in {file.planes} planes" if file.planes > 1 else ""
-        _say(f"{file.result}: {file.cells} cells{planes}")
+        ids = "" if file.ids is None else f", {file.ids} ids"
+        _say(f"{file.result}: {file.cells} cells{planes}{ids}")
 
 
 def _tell_plane(plane: PlaneDone) -> None:

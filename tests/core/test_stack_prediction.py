@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 
 import numpy as np
 import pytest
 import tifffile
 import torch
 
+from napari_unet.core import stack_prediction
 from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import InstanceConfig, PredictConfig, to_dict
@@ -19,7 +21,7 @@ from napari_unet.core.prediction import predict
 from napari_unet.core.stack import open_stack
 from napari_unet.core.stack_prediction import predict_stack
 from napari_unet.core.stack_scale import read_scale
-from napari_unet.core.types import PlaneDone
+from napari_unet.core.types import Looking, PlaneDone
 
 CONFIG = PredictConfig(tile=96, device="cpu", precision="float32")
 SCALE = {"PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm", "TimeIncrement": 20.0}
@@ -121,6 +123,59 @@ def test_numbers_beyond_16_bits_are_kept(model, tmp_path):
     done = exhaust(predict_stack(model, open_stack(source), target, CONFIG, key="a"))
     np.testing.assert_array_equal(tifffile.imread(target), [labels, labels])
     assert done.cells == 4
+
+
+def test_linked_numbers_are_the_same_after_a_stop(model, tmp_path):
+    source = tmp_path / "stack.ome.tif"
+    data = write(source, (4,))
+    data[1] = data[0]  # the same cells
+    tifffile.imwrite(source, data, ome=True, metadata={"axes": "TYX"})
+    stack = open_stack(source)
+
+    def work(name):
+        return predict_stack(model, stack, tmp_path / name, CONFIG, key="a", link=True)
+
+    done = exhaust(work("whole.tif"))
+    labels = tifffile.imread(tmp_path / "whole.tif")
+    np.testing.assert_array_equal(labels[1], labels[0])
+    assert labels[0].max() > 0
+    np.testing.assert_array_equal(np.unique(labels), range(done.ids + 1))
+    assert done.ids < done.cells == sum(len(np.unique(plane)) - 1 for plane in labels)
+    with contextlib.closing(work("stopped.tif")) as stopped:
+        while not (isinstance(event := next(stopped), PlaneDone) and event.done == 3):
+            pass
+    assert exhaust(work("stopped.tif")) == done
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "stopped.tif"), labels)
+
+
+def test_ids_are_linked_along_one_axis(model, tmp_path):
+    source = tmp_path / "stack.ome.tif"
+    write(source, (2, 2), "TZYX")
+    with pytest.raises(InputError, match="planes along T and Z, and ids can be linked along one"):
+        exhaust(
+            predict_stack(model, open_stack(source), tmp_path / "o.tif", CONFIG, key="a", link=True)
+        )
+
+
+def test_all_planes_are_seen_with_the_zoom_of_most(model, tmp_path, monkeypatch):
+    """Each plane by itself would be seen with its own."""
+    source = tmp_path / "stack.ome.tif"
+    write(source, (5,))
+    any_size = dataclasses.replace(model, card=dataclasses.replace(model.card, any_size=True))
+    found, seen = iter([0.5, 1.0, 0.5, 2.0, 0.5]), []
+
+    def look(*arguments, **options):
+        yield Looking(1, 1)
+        return next(found)
+
+    def watch(*arguments, zoom, **options):
+        seen.append(zoom)
+        return (yield from predict(model, *arguments[1:], **options))
+
+    monkeypatch.setattr(stack_prediction, "look_for_zoom", look)
+    monkeypatch.setattr(stack_prediction, "predict", watch)
+    exhaust(predict_stack(any_size, open_stack(source), tmp_path / "o.tif", CONFIG, key="a"))
+    assert seen == [0.5] * 5
 
 
 def test_a_result_that_cannot_be_written_is_a_sentence(model, tmp_path):

@@ -55,6 +55,8 @@ class Batch:
         Of stacks the one plane to label; empty for images that are none, and for all planes.
     axes : str, optional
         A letter of each axis of the files, such as TYX; by default as they say themselves.
+    link : bool
+        Of whole stacks: a cell keeps its number from plane to plane.
     probabilities : bool
         Also write the maps of images that fit into memory, beside the labels.
     scheduler, keep_maps
@@ -69,6 +71,7 @@ class Batch:
     folder: Path
     planes: Mapping[str, int] = field(default_factory=dict)
     axes: str | None = None
+    link: bool = False
     probabilities: bool = False
     scheduler: str | None = None
     keep_maps: bool = False
@@ -142,7 +145,7 @@ def _try(
     seconds = perf_counter() - begin
     return FileDone(
         str(path), str(target), "done", found.cells, *place, found.diameter, seconds,
-        planes=found.planes,
+        planes=found.planes, ids=found.ids,
     )  # fmt: skip
 
 
@@ -173,7 +176,7 @@ def _predict_stack(
     said = f"{settings} {path.resolve()} {file.st_size} {file.st_mtime_ns}"
     key = hashlib.sha256(said.encode()).hexdigest()[:12]
     stack = open_stack(path, batch.axes)
-    return (yield from predict_stack(model, stack, target, batch.config, key=key))
+    return (yield from predict_stack(model, stack, target, batch.config, key=key, link=batch.link))
 
 
 def _predict_large(
@@ -195,7 +198,7 @@ def _identify(batch: Batch) -> str:
     """The same for the same model and settings."""
     config: dict[str, Any] = to_dict(batch.config)
     planes = sorted(batch.planes.items())
-    said = [hash_file(find_model_file(batch.model)), config, planes, batch.axes]
+    said = [hash_file(find_model_file(batch.model)), config, planes, batch.axes, batch.link]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -49,6 +49,12 @@ class Stack:
         ranges = map(range, self.lengths)
         return [dict(zip(self.axes, at, strict=True)) for at in itertools.product(*ranges)]
 
+    def choose(self, most: int) -> list[dict[str, int]]:
+        """At most so many places, at even distances from the first to the last."""
+        places = self.places
+        numbers = np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)
+        return [places[number] for number in numbers.tolist()]
+
     def read(self, place: Mapping[str, int]) -> NDArray[Any]:
         """Read the plane at a place, (C, H, W).
 
@@ -77,12 +83,11 @@ class Stack:
         So no plane flickers against the next. Planes count alike; of a long stack `LOOKED_AT` are
         looked at.
         """
-        places = self.places
-        count = min(LOOKED_AT, len(places))
-        step = thinning(count * self.image.shape[1] * self.image.shape[2])
+        chosen = self.choose(LOOKED_AT)
+        step = thinning(len(chosen) * self.image.shape[1] * self.image.shape[2])
         looks = []
-        for number in np.linspace(0, len(places) - 1, count).round().astype(int).tolist():
-            look = self.read(places[number])[:, ::step, ::step]
+        for place in chosen:
+            look = self.read(place)[:, ::step, ::step]
             looks.append(look.reshape(len(look), 1, -1))
         return percentiles(np.concatenate(looks, axis=2), config, self.image.name)
 

@@ -7,6 +7,7 @@ each plane that is done, a file each. Whoever comes next with the same key goes 
 from __future__ import annotations
 
 import shutil
+import statistics
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,17 @@ from numpy.typing import NDArray
 
 from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.errors import InputError
 from napari_unet.core.files import read_labels, write_atomically, write_labels
+from napari_unet.core.linking import link_plane
 from napari_unet.core.mosaic import diameters
-from napari_unet.core.prediction import predict
+from napari_unet.core.prediction import look_for_zoom, predict
 from napari_unet.core.stack import Stack
 from napari_unet.core.stack_scale import read_scale
 from napari_unet.core.types import PlaneDone, PredictEvent, StackPrediction
+from napari_unet.core.windows import take_middle
+
+_LOOKED_AT = 5  # planes whose cells tell how large those of the stack are
 
 _BIG = 2**31  # bytes of pixels from which on a TIFF has 64-bit offsets, whatever they compress to
 
@@ -34,8 +40,9 @@ def predict_stack(
     config: PredictConfig | None = None,
     *,
     key: str,
+    link: bool = False,
 ) -> Generator[PredictEvent | PlaneDone, None, StackPrediction]:
-    """Predict the cells of each plane; all planes have one brightness.
+    """Predict the cells of each plane; all planes have one brightness, and one zoom.
 
     Parameters
     ----------
@@ -49,11 +56,14 @@ def predict_stack(
     key : str
         The same for the same model, stack and settings: with it planes that were done before are
         known.
+    link : bool
+        Whether a cell keeps its number from plane to plane, see `linking.link_plane`. Otherwise
+        the numbers are those of each plane alone.
 
     Yields
     ------
     Looking, TileDone
-        As `predict`, of each plane.
+        As `look_for_zoom` of some planes, and `predict` of each.
     PlaneDone
         When it is on disk.
 
@@ -64,22 +74,33 @@ def predict_stack(
     Raises
     ------
     InputError
-        If the planes do not fit the model, cannot be read or normalised, or the result cannot be
-        written.
+        If the planes do not fit the model, cannot be read or normalised, if they are to be
+        linked along more than one axis, or the result cannot be written.
     """
+    if link and len(stack.axes) > 1:
+        raise InputError(
+            f"“{stack.image.name}” has planes along {' and '.join(stack.axes)}, and ids can be "
+            "linked along one axis: leave --link out, or save it as several stacks."
+        )
     grey = stack.percentiles(model.card.normalize)
     scratch = output.with_name(f"{output.name}.{key}.scratch")
+    zoom = (yield from _find_zoom(model, stack, config, grey)) if model.card.any_size else None
     files, sizes, highest = [], [], 0
+    labels = np.zeros(stack.image.shape[1:], np.int32)
     places = stack.places
     for number, place in enumerate(places, 1):
         file = scratch / f"{number}.tif"
-        kept = file.exists()
+        kept, before = file.exists(), labels
         if kept:
             labels = read_labels(file)
         else:
             name = stack.describe(place)
-            prediction = yield from predict(model, stack.read(place), config, name=name, grey=grey)
+            prediction = yield from predict(
+                model, stack.read(place), config, name=name, grey=grey, zoom=zoom
+            )
             labels = prediction.labels
+            if link:
+                labels, _ = link_plane(before, labels, highest)
             write_labels(file, labels)
         files.append(file)
         sizes.append(diameters(labels))
@@ -88,7 +109,25 @@ def predict_stack(
     _join(stack, files, output, np.uint16 if highest <= np.iinfo(np.uint16).max else np.int32)
     shutil.rmtree(scratch, ignore_errors=True)
     found = np.concatenate(sizes)
-    return StackPrediction(found.size, len(files), float(np.median(found)) if found.size else None)
+    return StackPrediction(
+        found.size,
+        len(files),
+        float(np.median(found)) if found.size else None,
+        highest if link else None,
+    )
+
+
+def _find_zoom(
+    model: Model, stack: Stack, config: PredictConfig | None, grey: NDArray[np.float64]
+) -> Generator[PredictEvent, None, float]:
+    """The zoom of all planes, the middle one of those of some: else a plane may be seen alone."""
+    zooms = []
+    for place in stack.choose(_LOOKED_AT):
+        image = stack.read(place)
+        middle = take_middle((image.shape[1], image.shape[2]))
+        name = stack.describe(place)
+        zooms.append((yield from look_for_zoom(model, image, middle, config, grey=grey, name=name)))
+    return statistics.median_low(zooms)
 
 
 def _join(stack: Stack, files: list[Path], output: Path, dtype: type[np.integer[Any]]) -> None:

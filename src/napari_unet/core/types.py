@@ -168,7 +168,8 @@ class FileDone:
 
     `status` is "done", "kept" (its result of before still holds) or "failed", for the reason that
     `sentence` says; `result` is what was written, `cells` how many it has in all its `planes`,
-    `diameter` their median in pixels where it is known, `seconds` how long it took.
+    `ids` how many numbers these have where they are linked, `diameter` their median in pixels
+    where it is known, `seconds` how long it took.
     """
 
     file: str
@@ -181,6 +182,7 @@ class FileDone:
     seconds: float | None = None
     sentence: str = ""
     planes: int = 1
+    ids: int | None = None
 
 
 TrainEvent: TypeAlias = Prepared | Stepped | Repainted | Judging | Validated | Warned
@@ -212,11 +214,15 @@ class Prediction:
 
 @dataclass(frozen=True)
 class StackPrediction:
-    """So many cells in so many planes, and their median diameter in pixels where there are any."""
+    """So many cells in so many planes, and their median diameter in pixels where there are any.
+
+    `ids` is how many numbers they have, where those are linked between planes.
+    """
 
     cells: int
     planes: int
     diameter: float | None
+    ids: int | None = None
 
 
 @dataclass(frozen=True)
