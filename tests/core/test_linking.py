@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.optimize import linear_sum_assignment
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.linking import LEAST_IOU, link_plane
+from napari_unet.core.linking import LEAST_IOU, Tracks, link_plane
 
 PLANES = hnp.arrays(np.int32, (9, 11), elements=st.integers(0, 6))
 
@@ -78,3 +78,15 @@ def test_a_cell_that_is_elsewhere_is_another_one():
 def test_planes_of_two_sizes_are_refused():
     with pytest.raises(InputError, match="one size"):
         link_plane(np.zeros((4, 4), np.int32), np.zeros((5, 4), np.int32), 0)
+
+
+@given(st.lists(PLANES.map(compact), min_size=1, max_size=5))
+def test_tracks_number_their_cells_without_a_gap(planes):
+    tracks = Tracks()
+    linked = [tracks.link(plane) for plane in planes]
+    np.testing.assert_array_equal(linked[0], planes[0])
+    for plane, numbered in zip(planes, linked, strict=True):
+        np.testing.assert_array_equal(numbered > 0, plane > 0)
+        assert len(np.unique(numbered)) == len(np.unique(plane))
+    used = np.unique(np.stack(linked))
+    np.testing.assert_array_equal(used[used > 0], range(1, tracks.highest + 1))

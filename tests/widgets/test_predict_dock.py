@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 
 from fake_compute import FakeCompute
 from napari_unet.core.card import ModelCard
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import TileDone
-from napari_unet.widgets import _model_choice, _model_files
+from napari_unet.widgets import _model_choice, _model_files, _predictor
+from napari_unet.widgets._form import Fold
 from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
 from napari_unet.widgets.predict_dock import PredictDock
@@ -452,6 +453,75 @@ def test_a_whole_stack_is_predicted_plane_by_plane(qtbot, stacked, model):
         np.testing.assert_array_equal(plane, three_cells()["labels"])
     dock.instances.input("threshold").value = 0.7
     assert dock.bar.sentence == "Of a stack the maps are not kept: predict it again."
+
+
+def moved(columns):
+    """The three cells so far to the right, in another order of numbers."""
+    result = three_cells()
+    labels = np.roll(result["labels"], columns, axis=1)
+    return {**result, "labels": np.array([0, 3, 1, 2], np.int32)[labels]}
+
+
+def link(qtbot, dock):
+    dock.stack.setChecked(True)
+    dock.findChild(Fold).set_open(True)
+    qtbot.mouseClick(dock.link, Qt.MouseButton.LeftButton, pos=QPoint(8, dock.link.height() // 2))
+    assert dock.link.isChecked()
+
+
+def test_link_ids_is_offered_of_a_stack_alone(stacked):
+    assert stacked.link.isHidden()
+    stacked.stack.setChecked(True)
+    assert not stacked.link.isHidden()
+    stacked.whole.setChecked(True)
+    assert stacked.link.isHidden()
+
+
+def test_linked_cells_keep_their_ids_whichever_plane_is_labelled_first(qtbot, stacked, monkeypatch):
+    """The second plane is slow, and without it the smallest cell of the third is a new one."""
+    dock = stacked
+    link(qtbot, dock)
+    slow, settle = [], _predictor._settle
+
+    def wait(data, *arguments):
+        if not slow and data[7, 7] == 3:
+            slow.append(time.sleep(0.3))
+        return settle(data, *arguments)
+
+    monkeypatch.setattr(_predictor, "_settle", wait)
+    compute = click(qtbot, dock)
+    compute.happened.emit(1, TileDone(1, 4, (slice(0, 32), slice(0, 32))))
+    compute.done.emit(1, three_cells())
+    compute.done.emit(2, moved(2))
+    answer(qtbot, dock, moved(4))
+    assert slow
+    assert dock.result.text() == "9 cells in 3 planes, 3 ids · median Ø 11 px"
+    for columns, plane in zip((0, 2, 4), shown(dock).data, strict=True):
+        np.testing.assert_array_equal(plane, np.roll(three_cells()["labels"], columns, axis=1))
+
+
+def test_of_a_linked_stack_a_stop_leaves_no_plane_without_links(qtbot, stacked):
+    dock = stacked
+    link(qtbot, dock)
+    compute = click(qtbot, dock)
+    compute.done.emit(1, three_cells())
+    qtbot.waitUntil(lambda: bool(dock._predictor._found))
+    compute.happened.emit(2, TileDone(1, 4, (slice(0, 32), slice(0, 32))))
+    click(qtbot, dock)
+    compute.stopped.emit(2, three_cells())
+    assert dock.bar.sentence == "Stopped · 1 of 3 planes, 3 cells are shown."
+    assert not shown(dock).data[1:].any()
+
+
+def test_ids_are_not_linked_along_two_axes(qtbot, stacked, model, warned):
+    dock = stacked
+    model.layers.clear()
+    model.add_image(np.random.default_rng(0).random((2, 3, 64, 64)), name="deep")
+    link(qtbot, dock)
+    compute = click(qtbot, dock)
+    assert not compute.predictions
+    assert "along more than one axis" in warned[-1]
+    assert dock.bar.state is TaskState.FAILED
 
 
 def test_a_stopped_stack_keeps_its_planes(qtbot, stacked):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 
 import pytest
 from napari.utils.notifications import notification_manager
@@ -99,3 +100,20 @@ def test_after_a_failure_the_next_request_runs(qtbot, reported, owner):
     latest.run(str, 3, on_done=said.append)
     qtbot.waitUntil(lambda: "3" in said)
     assert said[0] == "no"
+
+
+def test_requests_in_order_leave_none_out(qtbot, owner):
+    """The first is the slowest, and yet the first; a fault does not hold up the rest."""
+    done: list[int] = []
+    requests = _worker.InOrder(owner)
+
+    def take(number):
+        time.sleep(0.05 * (3 - number))
+        if number == 1:
+            raise InputError("Not this one.")
+        return number
+
+    for number in range(4):
+        requests.run(take, number, on_done=done.append, on_error=lambda _: done.append(-1))
+    qtbot.waitUntil(lambda: len(done) == 4)
+    assert done == [0, -1, 2, 3]

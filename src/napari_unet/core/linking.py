@@ -63,6 +63,26 @@ def link_plane(
     return number[labels], max(highest, int(number.max(initial=0)))
 
 
+class Tracks:
+    """The numbers that the planes of a stack have so far, one plane after another.
+
+    Attributes
+    ----------
+    highest : int
+        The largest number that is used; all from 1 on are.
+    """
+
+    def __init__(self) -> None:
+        self.highest = 0
+        self._before: NDArray[np.int32] | None = None
+
+    def link(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Number the cells of the next plane, (H, W), as `link_plane`."""
+        before = np.zeros_like(labels) if self._before is None else self._before
+        self._before, self.highest = link_plane(before, labels, self.highest)
+        return self._before
+
+
 def _assign(
     before: NDArray[np.int32], labels: NDArray[np.int32], least_iou: float
 ) -> list[tuple[int, int]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_unet.core.card import ModelCard, read_card
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.errors import InputError
+from napari_unet.core.linking import Tracks
 from napari_unet.core.types import Region
 from napari_unet.widgets import _planes
 from napari_unet.widgets._connections import Connections
@@ -46,6 +47,8 @@ class Asked:
         One after another; more than one for a whole stack.
     centre : (row, column) or None
         The middle of the visible field, from which on the tiles are predicted.
+    tracks : Tracks or None
+        Of a stack whose cells are to keep their numbers from plane to plane.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Asked:
         config: PredictConfig,
         region: Region | None = None,
         whole_stack: bool = False,
+        link: bool = False,
     ) -> None:
         image = session.image
         if image is None:
@@ -64,6 +68,12 @@ class Asked:
         self.centre = _find_centre(session)
         index = session.plane_index(image)
         self.planes = _planes.list_planes(image, index) if whole_stack else [index]
+        self.tracks = Tracks() if link and whole_stack else None
+        if self.tracks is not None and _planes.count_axes(self.planes) > 1:
+            raise InputError(
+                f"“{image.name}” has planes along more than one axis, and ids can be linked along "
+                "one: uncheck Link ids under Advanced."
+            )
         rows, columns = session.plane_shape()
         self.box: Region = region or (slice(0, rows), slice(0, columns))
         self.plane_shape = rows, columns

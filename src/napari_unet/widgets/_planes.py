@@ -88,6 +88,11 @@ def list_planes(layer: Image | Labels, index: PlaneIndex) -> list[PlaneIndex]:
     return list(itertools.product(*places))
 
 
+def count_axes(planes: Sequence[PlaneIndex]) -> int:
+    """Along how many axes planes lie."""
+    return sum(len(set(places)) > 1 for places in zip(*planes, strict=True))
+
+
 def spatial_shape(layer: Image | Labels) -> tuple[int, ...]:
     """Pixels along each axis at full resolution, without the colours of an RGB image."""
     return tuple(int(size) for size in layer.level_shapes[0])

@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_unet.core.config import InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import label_instances
+from napari_unet.core.linking import Tracks
 from napari_unet.core.mosaic import diameters, fit_into
 from napari_unet.core.types import Region, TileDone, Warned
 from napari_unet.core.unfinished import Piece
@@ -22,7 +23,7 @@ from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._live_tiles import LiveTiles
 from napari_unet.widgets._planes import PlaneIndex, Reader
 from napari_unet.widgets._session import Session
-from napari_unet.widgets._worker import Latest, run
+from napari_unet.widgets._worker import InOrder, Latest, run
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Shown:
     """What the person now sees: number of cells, median diameter in px, seconds of the net.
 
     Of `region`, of `planes` planes; `finished` says that these are the tiles of a prediction that
-    was stopped.
+    was stopped. `ids` is how many numbers the cells have, where those are linked between planes.
     """
 
     cells: int
@@ -39,6 +40,7 @@ class Shown:
     region: Region | None
     planes: int = 1
     finished: bool = False
+    ids: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Predictor(QObject):
         self._seconds = 0.0
         self._found: list[NDArray[np.float64]] = []
         self._labelling = Latest(self)
+        self._linking = InOrder(self)
         self._tiles = LiveTiles(session, self._labelling, self)
         self._connections = Connections()
         compute = session.compute
@@ -114,15 +117,19 @@ class Predictor(QObject):
         config: PredictConfig,
         region: Region | None = None,
         whole_stack: bool = False,
+        link: bool = False,
     ) -> None:
         """Ask for the cells of the plane in view, of a region of it, or of all planes.
+
+        With `link` the cells of a whole stack keep their numbers from plane to plane. Then planes
+        are shown when they are done and not tile by tile, whose numbers nothing is known of.
 
         Raises
         ------
         InputError
-            If there is no image.
+            If there is no image, or the planes cannot be linked.
         """
-        asked = Asked(self._session, model, config, region, whole_stack)
+        asked = Asked(self._session, model, config, region, whole_stack, link)
         self._forget()
         self._asked = asked
         self._begin_plane(asked, 0)
@@ -175,7 +182,8 @@ class Predictor(QObject):
         if isinstance(event, TileDone):
             self._tiles.add(event)
             self.progressed.emit(self._progress())
-            if self._live and event.done < event.total:
+            live = self._live and self._asked is not None and self._asked.tracks is None
+            if live and event.done < event.total:
                 self._tiles.show_new()
         elif isinstance(event, Warned):
             self.warned.emit(event.message)
@@ -211,7 +219,7 @@ class Predictor(QObject):
         self._job = None
         self._tiles.end()
         self._whole = False
-        if maps is not None and self._tiles.finished:
+        if maps is not None and self._tiles.finished and asked.tracks is None:
             self._mapped = result["mapped"]
             if len(asked.planes) == 1:
                 self._maps = maps
@@ -233,7 +241,7 @@ class Predictor(QObject):
         except InputError as error:
             self._refuse(asked, error)
             return
-        arguments = (_settle, data, config, self._mapped, before, asked.region)
+        arguments = (_settle, data, config, self._mapped, before, asked.region, asked.tracks)
 
         def show(settled: tuple[NDArray[np.int32], NDArray[np.float64]]) -> None:
             self._show(asked, index, *settled)
@@ -243,6 +251,8 @@ class Predictor(QObject):
 
         if len(asked.planes) == 1:
             self._labelling.run(*arguments, on_done=show, on_error=fail)
+        elif asked.tracks is not None:
+            self._linking.run(*arguments, on_done=show, on_error=fail)
         else:  # none of many planes may be left out
             run(*arguments, on_done=show, on_error=fail, owner=self)
 
@@ -266,11 +276,12 @@ class Predictor(QObject):
         else:
             self._found.append(sizes)
         if len(self._found) == len(asked.planes):
-            # the numbers are those of each plane alone
+            # without links the numbers are those of each plane alone
             sizes = np.concatenate(self._found)
             median = float(np.median(sizes)) if sizes.size else float("nan")
+            ids = None if asked.tracks is None else asked.tracks.highest
             self.shown.emit(
-                Shown(sizes.size, median, self._seconds, asked.region, len(asked.planes))
+                Shown(sizes.size, median, self._seconds, asked.region, len(asked.planes), ids=ids)
             )
 
     def _settle_finished(
@@ -325,13 +336,16 @@ def _settle(
     classes: int,
     read_before: Reader,
     region: Region | None,
+    tracks: Tracks | None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """The labels to show, and the diameters of their cells in pixels.
 
     `data` are maps to label with `config`, `classes` of them class probabilities, or labels where
-    it is None; `read_before` gives the plane around `region`.
+    it is None; `read_before` gives the plane around `region`, `tracks` knows the planes before.
     """
     labels = np.array(data) if config is None else label_instances(data, config, classes).labels
     if region is not None:
         labels = fit_into(read_before(), labels, region)
+    if tracks is not None:
+        labels = tracks.link(labels)
     return labels, diameters(labels)

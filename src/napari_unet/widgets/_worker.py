@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -43,21 +44,13 @@ def run(
     _threads.submit(function, *args).add_done_callback(call.arrived.emit)
 
 
-class Latest:
-    """Runs one request at a time; of those that come meanwhile only the newest is kept.
-
-    For work that follows a slider: the last word counts, those before it are skipped.
-    """
+class InOrder:
+    """Runs one request after another, none left out: for work that needs what came before it."""
 
     def __init__(self, owner: object) -> None:
         self._owner = weakref.ref(owner)
-        self._next: tuple[Any, ...] | None = None
+        self._waiting: deque[tuple[Any, ...]] = deque()
         self._busy = False
-
-    @property
-    def busy(self) -> bool:
-        """Whether a request runs or waits."""
-        return self._busy or self._next is not None
 
     def run(
         self,
@@ -67,16 +60,15 @@ class Latest:
         on_error: Callable[[str], None] | None = None,
     ) -> None:
         """As `run` of this module."""
-        self._next = (function, args, on_done, on_error)
+        self._waiting.append((function, args, on_done, on_error))
         if not self._busy:
             self._start()
 
     def _start(self) -> None:
         owner = self._owner()
-        if owner is None or self._next is None:
+        if owner is None or not self._waiting:
             return
-        function, args, on_done, on_error = self._next
-        self._next = None
+        function, args, on_done, on_error = self._waiting.popleft()
         self._busy = True
         run(
             function,
@@ -91,6 +83,29 @@ class Latest:
         slot(value)
         if not self._busy:
             self._start()
+
+
+class Latest(InOrder):
+    """Runs one request at a time; of those that come meanwhile only the newest is kept.
+
+    For work that follows a slider: the last word counts, those before it are skipped.
+    """
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request runs or waits."""
+        return self._busy or bool(self._waiting)
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        on_done: Callable[[Any], None],
+        on_error: Callable[[str], None] | None = None,
+    ) -> None:
+        """As `run` of this module."""
+        self._waiting.clear()
+        super().run(function, *args, on_done=on_done, on_error=on_error)
 
 
 class _Call(QObject):

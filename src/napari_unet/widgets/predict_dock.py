@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QCheckBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -70,10 +71,15 @@ class PredictDock(Dock):
         self.more_instances = Form(InstanceConfig)
         self.more_instances.changed.connect(self._relabel)
         self.prediction = Form(PredictConfig)
+        self.link = QCheckBox("Link ids")
+        self.link.setToolTip("a cell keeps its number from plane to plane, where it overlaps")
+        self.link.hide()
+        self.stack.toggled.connect(self.link.setVisible)
         content = QWidget()
         rows = QFormLayout(content)
         tidy(rows)
         rows.setContentsMargins(8, 0, 0, 0)
+        rows.addRow(self.link)
         rows.addRow(self.more_instances)
         rows.addRow(self.prediction)
         advanced = Fold("Advanced", content)
@@ -168,7 +174,9 @@ class PredictDock(Dock):
             image = self.session.need_image()
             check_channels(card, self.session.channels(), model.stem, image.name)
             region = self.session.visible_region() if self.visible.isChecked() else None
-            self._predictor.start(model, self.config, region, self.stack.isChecked())
+            self._predictor.start(
+                model, self.config, region, self.stack.isChecked(), self.link.isChecked()
+            )
         except InputError as error:
             self._fail(str(error), "")
             return
@@ -244,6 +252,8 @@ class PredictDock(Dock):
         where = " in the visible field" if shown.region else ""
         if shown.planes > 1:
             where = f" in {shown.planes} planes"
+            if shown.ids is not None:
+                where += f", {shown.ids} ids"
         elif shown.finished:
             where = " in what was predicted"
         if not shown.cells:
