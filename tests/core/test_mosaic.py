@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_unet.core.mosaic import fit_into, median_diameter
+from napari_unet.core.mosaic import fit_into, follow, median_diameter
 
 WHOLE = arrays(np.int32, (9, 11), elements=st.integers(-1, 6))
 PART = arrays(np.int32, (4, 5), elements=st.integers(0, 4))
@@ -42,6 +42,15 @@ def test_mirrored_input_gives_the_mirrored_cells(whole, part):
     mirrored = fit_into(whole[:, ::-1], part[:, ::-1], (REGION[0], slice(11 - 9, 11 - 4)))
     assert ((there[:, ::-1] > 0) == (mirrored > 0)).all()
     assert len(np.unique(there)) == len(np.unique(mirrored))
+
+
+@given(WHOLE, PART)
+def test_each_cell_is_found_again_by_its_number(whole, part):
+    fitted = fit_into(whole, part, REGION)
+    number = follow(part, fitted)
+    assert (number[part] == fitted).all()
+    gone = np.setdiff1d(np.arange(len(number)), part)
+    assert not number[gone].any()
 
 
 def test_a_cell_across_the_border_stays_one_cell():

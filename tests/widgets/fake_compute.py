@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_unet.core.card import ModelCard
+
+CARD = ModelCard("unet", {}, channels=1)
 REPORT = SimpleNamespace(
     device="cpu",
     name="AMD EPYC 7763 64-Core Processor",
@@ -15,6 +23,30 @@ REPORT = SimpleNamespace(
     reason="No GPU was found.",
     hint="",
 )
+
+
+def write_model(path: Path, card: ModelCard = CARD) -> Path:
+    """A model file with a card that can be read, and weights that cannot."""
+    header = json.dumps({"__metadata__": card.to_header()}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"weights")
+    return path
+
+
+def answer_of(
+    labels: NDArray[np.int32],
+    maps: NDArray[Any] | None = None,
+    scores: tuple[float, ...] | None = None,
+) -> dict[str, Any]:
+    """The result of a prediction."""
+    count = int(labels.max())
+    return {
+        "labels": labels,
+        "maps": (labels[None] > 0).astype(np.float32) if maps is None else maps,
+        "mapped": 1,
+        "classes": np.ones(count, np.uint8),
+        "scores": np.array((1.0,) * count if scores is None else scores, np.float32),
+        "seconds": 2.1,
+    }
 
 
 @dataclass

@@ -4,16 +4,13 @@ wants."""
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
-from fake_compute import FakeCompute
+from fake_compute import FakeCompute, answer_of, write_model
 from napari_unet.core.card import ModelCard, read_card
 from napari_unet.core.comparison import Verdict
 from napari_unet.core.config import InstanceConfig
@@ -24,12 +21,6 @@ from napari_unet.widgets._task_bar import TaskState
 from napari_unet.widgets.evaluate_dock import EvaluateDock
 
 CARD = ModelCard("unet", {}, channels=1, instances=InstanceConfig(threshold=0.5))
-
-
-def write_model(path: Path, card: ModelCard = CARD) -> Path:
-    header = json.dumps({"__metadata__": card.to_header()}).encode()
-    path.write_bytes(struct.pack("<Q", len(header)) + header + b"weights")
-    return path
 
 
 @pytest.fixture
@@ -55,8 +46,8 @@ def predicted(shape=(64, 64)):
 
 @pytest.fixture
 def dock(qtbot, model, add_cells, folder, warned):
-    write_model(folder / "old.safetensors")
-    write_model(folder / "new.safetensors")
+    write_model(folder / "old.safetensors", CARD)
+    write_model(folder / "new.safetensors", CARD)
     image, _ = add_cells(model)
     _layers.show_prediction(model, image, predicted())
     session(model)._compute = FakeCompute()
@@ -233,19 +224,8 @@ def test_a_prediction_that_is_no_labels_is_a_sentence(qtbot, dock, model, warned
 
 def answer(dock, labels, seconds=1.0, maps=None):
     compute = dock.session.compute
-    count = int(labels.max())
-    maps = (labels[None] > 0).astype(np.float32) if maps is None else maps
-    compute.done.emit(
-        compute.predictions[-1].job,
-        {
-            "labels": labels,
-            "maps": maps,
-            "mapped": 1,
-            "classes": np.ones(count, np.uint8),
-            "scores": np.ones(count, np.float32),
-            "seconds": seconds,
-        },
-    )
+    result = {**answer_of(labels, maps), "seconds": seconds}
+    compute.done.emit(compute.predictions[-1].job, result)
 
 
 def two_models(qtbot, dock):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from napari.layers import Labels
 
 from napari_unet.widgets._classes import classes_of_cells, set_class
-from napari_unet.widgets._features import read_feature, write_measurements
+from napari_unet.widgets._features import read_feature, write_measurements, write_predicted
 
 
 def table_of(*labels, name="area_px2"):
@@ -75,3 +75,39 @@ def test_napari_shows_the_figures_of_a_cell_under_the_mouse():
     layer.data[2:4, 2:4] = 3
     write_measurements(layer, table_of(3))
     assert "area_px2: 30" in str(layer.get_status((2, 2)))
+
+
+SCORED = {"label": np.array([2, 5]), "score": np.array([0.5, 0.9])}
+
+
+def test_a_prediction_takes_the_place_of_the_one_before_and_of_what_was_measured():
+    layer = make_layer({"index": [2, 3], "word": ["two", None]})
+    write_predicted(layer, {"label": np.array([2, 3]), "score": np.array([0.1, 0.2])}, np.array([]))
+    write_measurements(layer, table_of(2, 3))
+    write_predicted(layer, SCORED, np.array([]))
+    assert list(layer.features) == ["index", "word", "score"]
+    assert read_feature(layer, "score") == {2: 0.5, 5: 0.9}
+    assert read_feature(layer, "word") == {2: "two"}
+    assert layer.features["index"].tolist() == [2, 5]
+
+
+def test_cells_that_are_still_there_keep_what_was_said_of_them():
+    layer = make_layer()
+    write_predicted(layer, SCORED, np.array([], int))
+    again = {"label": np.array([2, 7]), "score": np.array([0.3, 0.4])}
+    write_predicted(layer, again, np.array([2, 5, 6]))
+    assert read_feature(layer, "score") == {2: 0.3, 5: 0.9, 7: 0.4}
+
+
+def test_a_measured_cell_that_is_gone_takes_its_score_with_it():
+    layer = make_layer()
+    write_predicted(layer, SCORED, np.array([], int))
+    write_measurements(layer, table_of(5))
+    assert read_feature(layer, "score") == {5: 0.9}
+    assert read_feature(layer, "area_px2") == {5: 50.0}
+
+
+def test_a_column_of_the_persons_with_the_name_of_ours_stays():
+    layer = make_layer({"index": [5], "score": ["good"]})
+    write_predicted(layer, SCORED, np.array([], int))
+    assert read_feature(layer, "score") == {5: "good"}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import struct
-
 import dask.array as da
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fake_compute import write_model
 from napari_unet.core.card import ModelCard
 from napari_unet.core.normalize import percentiles
 from napari_unet.core.windows import reach
@@ -81,9 +79,7 @@ def test_a_field_reads_its_own_pixels_alone():
 @pytest.mark.parametrize("any_size", [False, True])
 def test_a_field_of_a_lazy_image_costs_no_more_than_its_surroundings(tmp_path, any_size):
     card = ModelCard("unet", {"depth": 4, "zoom": 1.0}, channels=1, any_size=any_size)
-    header = json.dumps({"__metadata__": card.to_header()}).encode()
-    path = tmp_path / "a.safetensors"
-    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    path = write_model(tmp_path / "a.safetensors", card)
     rows, columns = np.ogrid[:6000, :7000]
     data = (rows + 3 * columns).astype(np.float32)
     image = Counting(data)

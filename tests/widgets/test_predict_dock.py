@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import csv
-import json
-import struct
+import dataclasses
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
-from fake_compute import FakeCompute
+from fake_compute import FakeCompute, answer_of, write_model
 from napari_unet.core.card import ModelCard
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import TileDone
 from napari_unet.widgets import _model_choice, _model_files, _predictor
+from napari_unet.widgets._features import read_feature
 from napari_unet.widgets._form import Fold
 from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
@@ -31,12 +30,6 @@ CARD = ModelCard(
     training={"steps": 1240, "seconds": 120.0},
     scores={"f1": 0.9, "ap50": 0.83},
 )
-
-
-def write_model(path: Path, card: ModelCard = CARD) -> Path:
-    header = json.dumps({"__metadata__": card.to_header()}).encode()
-    path.write_bytes(struct.pack("<Q", len(header)) + header)
-    return path
 
 
 @pytest.fixture
@@ -54,7 +47,7 @@ def warned(monkeypatch):
 
 @pytest.fixture
 def dock(qtbot, model, add_cells, folder, warned):
-    write_model(folder / "nuclei.safetensors")
+    write_model(folder / "nuclei.safetensors", CARD)
     add_cells(model)
     session(model)._compute = FakeCompute()
     dock = PredictDock(model)
@@ -78,7 +71,7 @@ def three_cells(shape=(64, 64)):
     probabilities[0, 50:53, 50:53] = 0.9
     labels = np.zeros(shape, np.int32)
     labels[5:15, 5:15], labels[30:40, 30:40], labels[50:53, 50:53] = 1, 2, 3
-    return {"labels": labels, "maps": probabilities, "mapped": 1, "seconds": 2.1}
+    return answer_of(labels, probabilities, (0.9, 0.6, 0.9))
 
 
 def answer(qtbot, dock, result):
@@ -222,7 +215,7 @@ def test_a_part_is_put_in_its_place_and_the_rest_is_kept(qtbot, dock, monkeypatc
     assert dock.session.compute.predictions[-1].options["region"] == region
     part = np.zeros((20, 40), np.int32)
     part[0:5, 0:5] = 1
-    answer(qtbot, dock, {"labels": part, "maps": part[None] * 1.0, "mapped": 1, "seconds": 0.5})
+    answer(qtbot, dock, answer_of(part))
     data = shown(dock).data
     assert data.shape == (64, 64)
     assert data[60, 60] == 77
@@ -230,6 +223,42 @@ def test_a_part_is_put_in_its_place_and_the_rest_is_kept(qtbot, dock, monkeypatc
     assert data[25, 20] not in (0, 1, 3, 77)
     assert data[35, 35] == 0
     assert dock.result.text().startswith("1 cell in the visible field")
+
+
+def test_a_cell_has_the_score_that_the_net_gave_it(qtbot, dock, monkeypatch):
+    click(qtbot, dock)
+    answer(qtbot, dock, three_cells())
+    assert read_feature(shown(dock), "score") == {1: 0.9, 2: 0.6, 3: 0.9}
+    assert "class" not in shown(dock).features  # there is but one
+    monkeypatch.setattr(dock.session, "visible_region", lambda: (slice(25, 45), slice(20, 60)))
+    dock.visible.setChecked(True)
+    click(qtbot, dock)
+    part = np.zeros((20, 40), np.int32)
+    part[0:5, 0:5] = 1
+    answer(qtbot, dock, answer_of(part, scores=(0.7,)))
+    new = int(shown(dock).data[25, 20])
+    assert read_feature(shown(dock), "score") == {1: 0.9, 3: 0.9, new: 0.7}
+    dock.whole.setChecked(True)
+    click(qtbot, dock)
+    answer(qtbot, dock, answer_of(np.zeros((64, 64), np.int32)))
+    assert not len(shown(dock).features)
+
+
+def test_cells_that_are_labelled_again_have_a_score_too(qtbot, dock):
+    click(qtbot, dock)
+    answer(qtbot, dock, three_cells())
+    with qtbot.waitSignal(dock._predictor.shown):
+        dock.instances.input("threshold").value = 0.7
+    assert read_feature(shown(dock), "score") == {1: 0.9, 2: 0.9}
+
+
+def test_of_several_classes_each_cell_has_its_name(qtbot, dock, folder):
+    card = dataclasses.replace(CARD, classes=("round", "long"))
+    dock.session.model = write_model(folder / "two.safetensors", card)
+    click(qtbot, dock)
+    result = three_cells()
+    answer(qtbot, dock, {**result, "classes": np.array([2, 1, 2], np.uint8)})
+    assert read_feature(shown(dock), "class") == {1: "long", 2: "round", 3: "long"}
 
 
 def test_the_layer_lies_where_the_image_lies(qtbot, dock):
@@ -299,7 +328,7 @@ def test_failure(qtbot, dock, warned):
 
 
 def test_a_just_trained_model_is_chosen(qtbot, dock, folder):
-    dock.session.model = write_model(folder / "hela today.safetensors")
+    dock.session.model = write_model(folder / "hela today.safetensors", CARD)
     assert dock.model.currentText() == "hela today"
     dock.model.setCurrentIndex(dock.model.findText("nuclei"))
     dock.model.activated.emit(dock.model.currentIndex())
@@ -415,7 +444,7 @@ def test_the_middle_of_the_field_comes_first(qtbot, dock, monkeypatch):
 
 @pytest.fixture
 def stacked(qtbot, model, folder, warned):
-    write_model(folder / "nuclei.safetensors")
+    write_model(folder / "nuclei.safetensors", CARD)
     stack = np.random.default_rng(0).integers(0, 99, (3, 64, 64)).astype(np.uint8)
     stack[2] *= 2
     model.add_image(stack, name="hela")
@@ -481,14 +510,14 @@ def test_linked_cells_keep_their_ids_whichever_plane_is_labelled_first(qtbot, st
     """The second plane is slow, and without it the smallest cell of the third is a new one."""
     dock = stacked
     link(qtbot, dock)
-    slow, settle = [], _predictor._settle
+    slow, settle = [], _predictor.settle
 
-    def wait(data, *arguments):
-        if not slow and data[7, 7] == 3:
+    def wait(asked, prediction, *arguments):
+        if not slow and prediction.labels[7, 7] == 3:
             slow.append(time.sleep(0.3))
-        return settle(data, *arguments)
+        return settle(asked, prediction, *arguments)
 
-    monkeypatch.setattr(_predictor, "_settle", wait)
+    monkeypatch.setattr(_predictor, "settle", wait)
     compute = click(qtbot, dock)
     compute.happened.emit(1, TileDone(1, 4, (slice(0, 32), slice(0, 32))))
     compute.done.emit(1, three_cells())

@@ -11,7 +11,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
 
-from fake_compute import REPORT, FakeCompute
+from fake_compute import REPORT, FakeCompute, answer_of, write_model
 from napari_unet.core.config import WEIGHT_PRESETS
 from napari_unet.core.resumable import state_path
 from napari_unet.core.start_models import find_model_file
@@ -58,11 +58,6 @@ def begin(qtbot, dock):
     qtbot.mouseClick(dock.bar.button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(compute.trainings) or dock.bar.state is TaskState.FAILED)
     return compute
-
-
-def write_model(path: Path) -> str:
-    path.write_bytes(b"weights")
-    return str(path)
 
 
 def test_the_compute_process_is_warmed_and_its_device_shown(dock):
@@ -138,7 +133,7 @@ def test_done_chooses_the_model_for_prediction(qtbot, dock):
     call = compute.trainings[0]
     compute.happened.emit(call.job, PREPARED)
     compute.happened.emit(call.job, stepped(1240, 119.9))
-    model = write_model(call.options["output"])
+    model = str(write_model(call.options["output"]))
     compute.done.emit(call.job, {"model": model})
     assert dock.bar.state is TaskState.DONE
     assert dock.bar.sentence.startswith("Done · 02:00 · 1240 steps")
@@ -156,7 +151,7 @@ def test_stop_keeps_the_model(qtbot, dock):
     assert compute.stops == [call.job]
     assert dock.bar.state is TaskState.STOPPING
     compute.happened.emit(call.job, stepped(11, 12.1))
-    compute.stopped.emit(call.job, {"model": write_model(call.options["output"])})
+    compute.stopped.emit(call.job, {"model": str(write_model(call.options["output"]))})
     assert dock.bar.sentence.startswith("Stopped · 00:12")
     assert dock.saved.isVisible()
 
@@ -170,7 +165,7 @@ def test_a_stopped_training_can_be_continued(qtbot, dock):
     compute.happened.emit(call.job, Validated(1, 0.7, 0.5, 0.55, 0.61, 0.61, best=True))
     qtbot.mouseClick(dock.bar.button, Qt.MouseButton.LeftButton)
     state_path(call.options["output"]).write_bytes(b"state")
-    compute.stopped.emit(call.job, {"model": write_model(call.options["output"])})
+    compute.stopped.emit(call.job, {"model": str(write_model(call.options["output"]))})
     assert again.isVisible()
     dock.session.labels.data[0:5, 0:5] = 7
     qtbot.mouseClick(again, Qt.MouseButton.LeftButton)
@@ -190,7 +185,7 @@ def test_a_refused_continue_can_be_tried_again(qtbot, dock, warned):
     compute = begin(qtbot, dock)
     (call,) = compute.trainings
     state_path(call.options["output"]).write_bytes(b"state")
-    compute.stopped.emit(call.job, {"model": write_model(call.options["output"])})
+    compute.stopped.emit(call.job, {"model": str(write_model(call.options["output"]))})
     dock.session.labels.data[...] = 0
     again = dock.bar.continue_button
     qtbot.mouseClick(again, Qt.MouseButton.LeftButton)
@@ -255,7 +250,9 @@ def test_rename(qtbot, dock, folder, warned, monkeypatch):
     monkeypatch.setattr("napari_unet.widgets._saved_line.show_warning", warned.append)
     compute = begin(qtbot, dock)
     call = compute.trainings[0]
-    compute.done.emit(call.job, {"model": write_model(call.options["output"])})
+    written = write_model(call.options["output"])
+    weights = written.read_bytes()
+    compute.done.emit(call.job, {"model": str(written)})
     call.options["output"].with_suffix(".training.csv").write_text("step")
     (folder / "taken.safetensors").write_bytes(b"other")
     line = dock.saved
@@ -269,7 +266,7 @@ def test_rename(qtbot, dock, folder, warned, monkeypatch):
     line._name.setText("my nuclei")
     qtbot.keyClick(line._name, Qt.Key.Key_Return)
     assert dock.session.model == folder / "my nuclei.safetensors"
-    assert dock.session.model.read_bytes() == b"weights"
+    assert dock.session.model.read_bytes() == weights
     assert not call.options["output"].exists()
     assert (folder / "my nuclei.training.csv").read_text() == "step"
     qtbot.mouseClick(line._button, Qt.MouseButton.LeftButton)
@@ -319,9 +316,8 @@ def test_better_states_are_previewed_in_the_visible_field(qtbot, dock):
     rows, cols = preview.options["region"]
     labels = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.int32)
     labels[2:9, 2:9] = 1
-    compute.done.emit(
-        preview.job, {"labels": labels, "maps": labels[None] * 1.0, "mapped": 1, "seconds": 0.1}
-    )
+    write_model(Path(preview.arguments[0]))
+    compute.done.emit(preview.job, answer_of(labels))
     qtbot.waitUntil(lambda: "hela · prediction" in dock.session.viewer.layers)
     assert dock.session.viewer.layers["hela · prediction"].data.max() == 1
     assert dock.bar.state is TaskState.PREPARING

@@ -32,7 +32,7 @@ def fit_into(
     count = int(part.max(initial=0))
     if count == 0:
         return part.astype(np.int32)
-    reaches_out = _instances_outside(whole, region)
+    reaches_out = instances_outside(whole, region)
     return number_by_overlap(part, whole[region], reaches_out)
 
 
@@ -71,7 +71,7 @@ def number_by_overlap(
     return number[part]
 
 
-def _instances_outside(whole: NDArray[np.int32], region: Region) -> NDArray[np.bool_]:
+def instances_outside(whole: NDArray[np.int32], region: Region) -> NDArray[np.bool_]:
     """True at the number of each instance that has pixels outside the region; [0] is False."""
     rows, cols = region
     frame = (
@@ -86,6 +86,14 @@ def _instances_outside(whole: NDArray[np.int32], region: Region) -> NDArray[np.b
         present[part.clip(0)] = True
     present[0] = False
     return present
+
+
+def follow(before: NDArray[np.int32], after: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The number that each cell 0 … n of `before` has in `after`, the same cells renumbered."""
+    number = np.zeros(int(before.max(initial=0)) + 1, np.int32)
+    cells = before > 0
+    number[before[cells]] = after[cells]
+    return number
 
 
 def diameters(labels: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -12,17 +12,16 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.core.config import InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
-from napari_unet.core.instances import label_instances
-from napari_unet.core.linking import Tracks
-from napari_unet.core.mosaic import diameters, fit_into
-from napari_unet.core.types import Region, TileDone, Warned
+from napari_unet.core.types import Prediction, Region, TileDone, Warned
 from napari_unet.core.unfinished import Piece
-from napari_unet.widgets import _layers
+from napari_unet.widgets import _layers, _planes
 from napari_unet.widgets._asked import Asked, Progress
 from napari_unet.widgets._connections import Connections
+from napari_unet.widgets._features import write_predicted
 from napari_unet.widgets._live_tiles import LiveTiles
-from napari_unet.widgets._planes import PlaneIndex, Reader
+from napari_unet.widgets._planes import PlaneIndex
 from napari_unet.widgets._session import Session
+from napari_unet.widgets._settling import Settled, settle
 from napari_unet.widgets._worker import InOrder, Latest, run
 
 
@@ -87,7 +86,6 @@ class Predictor(QObject):
         self._asked: Asked | None = None
         self._number = 0  # of the plane that the net works on
         self._maps: NDArray[np.float32] | None = None
-        self._mapped = 0
         self._whole = False  # what the maps are there for, else the tiles that were done
         self._seconds = 0.0
         self._found: list[NDArray[np.float64]] = []
@@ -199,7 +197,7 @@ class Predictor(QObject):
             return
         self._job = None
         self._tiles.end()
-        self._mapped, self._whole = result["mapped"], True
+        self._whole = True
         self._seconds += float(result["seconds"])
         try:
             if number + 1 < len(asked.planes):
@@ -209,7 +207,8 @@ class Predictor(QObject):
             return
         if len(asked.planes) == 1:
             self._maps = result["maps"]
-        self._settle(asked, asked.planes[number], result["labels"], None)
+        prediction = Prediction(result["labels"], result["classes"], result["scores"])
+        self._settle(asked, asked.planes[number], prediction, None)
 
     def _on_stopped(self, job: int, result: dict[str, Any]) -> None:
         asked, maps = self._asked, result.get("maps")
@@ -220,7 +219,6 @@ class Predictor(QObject):
         self._tiles.end()
         self._whole = False
         if maps is not None and self._tiles.finished and asked.tracks is None:
-            self._mapped = result["mapped"]
             if len(asked.planes) == 1:
                 self._maps = maps
             self._settle_finished(asked, maps, None, progress)
@@ -233,18 +231,22 @@ class Predictor(QObject):
             self.failed.emit(sentence, details)
 
     def _settle(
-        self, asked: Asked, index: PlaneIndex, data: NDArray[Any], config: InstanceConfig | None
+        self,
+        asked: Asked,
+        index: PlaneIndex,
+        prediction: Prediction | NDArray[np.float32],
+        config: InstanceConfig | None,
     ) -> None:
-        """Make labels of `data` off the GUI thread, then show them."""
+        """Make labels of what the net says off the GUI thread, then show them."""
         try:
             before = self._tiles.read_shown(asked, index)
         except InputError as error:
             self._refuse(asked, error)
             return
-        arguments = (_settle, data, config, self._mapped, before, asked.region, asked.tracks)
+        arguments = (settle, asked, prediction, config, before)
 
-        def show(settled: tuple[NDArray[np.int32], NDArray[np.float64]]) -> None:
-            self._show(asked, index, *settled)
+        def show(settled: Settled) -> None:
+            self._show(asked, index, settled)
 
         def fail(sentence: str) -> None:
             self.failed.emit(sentence, "")
@@ -256,25 +258,22 @@ class Predictor(QObject):
         else:  # none of many planes may be left out
             run(*arguments, on_done=show, on_error=fail, owner=self)
 
-    def _show(
-        self,
-        asked: Asked,
-        index: PlaneIndex,
-        labels: NDArray[np.int32],
-        sizes: NDArray[np.float64],
-    ) -> None:
+    def _show(self, asked: Asked, index: PlaneIndex, settled: Settled) -> None:
         if asked is not self._asked:
             return  # another prediction was asked for meanwhile
         try:
             image = asked.image(self._session)
-            _layers.show_prediction(self._session.viewer, image, labels, asked.region, index)
+            viewer = self._session.viewer
+            layer = _layers.show_prediction(viewer, image, settled.labels, asked.region, index)
+            if _planes.count_planes(image) == 1:
+                write_predicted(layer, settled.cells, settled.kept)
         except InputError as error:
             self._refuse(asked, error)
             return
         if len(asked.planes) == 1:
-            self._found = [sizes]
+            self._found = [settled.diameters]
         else:
-            self._found.append(sizes)
+            self._found.append(settled.diameters)
         if len(self._found) == len(asked.planes):
             # without links the numbers are those of each plane alone
             sizes = np.concatenate(self._found)
@@ -328,24 +327,3 @@ class Predictor(QObject):
                 self._session.compute.stop(self._job)
             self._forget()
         self.failed.emit(str(error), "")
-
-
-def _settle(
-    data: NDArray[Any],
-    config: InstanceConfig | None,
-    classes: int,
-    read_before: Reader,
-    region: Region | None,
-    tracks: Tracks | None,
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """The labels to show, and the diameters of their cells in pixels.
-
-    `data` are maps to label with `config`, `classes` of them class probabilities, or labels where
-    it is None; `read_before` gives the plane around `region`, `tracks` knows the planes before.
-    """
-    labels = np.array(data) if config is None else label_instances(data, config, classes).labels
-    if region is not None:
-        labels = fit_into(read_before(), labels, region)
-    if tracks is not None:
-        labels = tracks.link(labels)
-    return labels, diameters(labels)
