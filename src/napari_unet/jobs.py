@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib
+import statistics
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from time import perf_counter
@@ -130,23 +131,31 @@ def _look(request: Predict, model: Any) -> Work:
     """The zoom at which the model knows the cells; one image is looked at once."""
     from napari_unet.core.prediction import look_for_zoom
 
-    if request.middle is None or request.looked_at is None or not model.card.any_size:
+    if request.looked_at is None or not model.card.any_size:
         return None
-    middle = attach(request.middle)
-    key = (
-        *_key(request.model, request.config.device),
-        request.config,
-        None if request.grey is None else request.grey.tobytes(),
-        hashlib.blake2b(np.ascontiguousarray(middle)).digest(),
-    )
-    if key not in _zooms:
-        zoom = yield from look_for_zoom(
-            model, middle, request.looked_at, request.config, grey=request.grey, name=request.name
+    zooms = []
+    for shared in request.middles:
+        middle = attach(shared)
+        key = (
+            *_key(request.model, request.config.device),
+            request.config,
+            None if request.grey is None else request.grey.tobytes(),
+            hashlib.blake2b(np.ascontiguousarray(middle)).digest(),
         )
-        if len(_zooms) >= _REMEMBERED:
-            del _zooms[next(iter(_zooms))]
-        _zooms[key] = zoom
-    return _zooms[key]
+        if key not in _zooms:
+            zoom = yield from look_for_zoom(
+                model,
+                middle,
+                request.looked_at,
+                request.config,
+                grey=request.grey,
+                name=request.name,
+            )
+            if len(_zooms) >= _REMEMBERED:
+                del _zooms[next(iter(_zooms))]
+            _zooms[key] = zoom
+        zooms.append(_zooms[key])
+    return statistics.median_low(zooms)
 
 
 def _key(path: str, device: str) -> tuple[Any, ...]:

@@ -48,8 +48,9 @@ class Predict:
 
     `image` may be the part of a plane that begins at `origin`: `windows.take_window`. `region` and
     `centre` are in its pixels, tiles that are done come in those of the plane. Of the plane come
-    `grey`, its `normalize.percentiles`, and with a model for cells of any size `middle`, what
-    `looked_at` is a part of: `prediction.look_for_zoom`.
+    `grey`, its `normalize.percentiles`, and with a model for cells of any size `middles`, which
+    `looked_at` is a part of: `prediction.look_for_zoom`. Of a stack they are those of several
+    planes, so that all its planes are seen alike.
     """
 
     job: int
@@ -63,7 +64,7 @@ class Predict:
     origin: tuple[int, int] = (0, 0)
     centre: tuple[float, float] | None = None
     grey: NDArray[np.float64] | None = None
-    middle: SharedArray | None = None
+    middles: tuple[SharedArray, ...] = ()
     looked_at: Region | None = None
 
 

@@ -328,7 +328,7 @@ def test_a_window_is_predicted_in_pixels_of_its_plane_and_looked_at_once(real):
             origin=(1000, 2000),
             centre=(240.0, 50.0),
             grey=percentiles(sample.image, read_card(model).normalize),
-            middle=image,
+            middles=(image,),
             looked_at=(slice(0, 300), slice(0, 260)),
         )
         real.send(request)

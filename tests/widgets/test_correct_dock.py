@@ -11,6 +11,8 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_unet.widgets import _layers, _planes, correct_dock
+from napari_unet.widgets._classes import set_class
+from napari_unet.widgets._features import read_feature, write_predicted
 from napari_unet.widgets._session import session
 from napari_unet.widgets.correct_dock import CorrectDock
 
@@ -217,6 +219,29 @@ def _key(key):
     from napari.utils.key_bindings import coerce_keybinding
 
     return coerce_keybinding(key)
+
+
+def test_an_accepted_cell_is_of_the_class_that_was_predicted(qtbot, dock, model):
+    prediction = _layers.find(model, _layers.PREDICTION, session(model).image)
+    table = {"label": np.array([1, 2]), "class": np.array(["long", "round"], object)}
+    write_predicted(prediction, table, np.array([], int))
+    for place in ((12, 7), (12, 17)):
+        drag(model, place)
+        press(qtbot, dock.accepting)
+    labels = session(model).labels
+    assert read_feature(labels, "class") == {1: "long", 2: "round"}
+    set_class(labels, 1, "round")
+    drag(model, (12, 7))
+    dock.grow()
+    assert read_feature(labels, "class")[1] == "round"  # what the person said stays
+
+
+def test_the_line_around_a_cell_goes_with_the_panel(qtbot, dock, model):
+    drag(model, (12, 7))
+    (marker,) = (layer for layer in model.layers if _layers.role_of(layer) == _layers.MARKER)
+    assert len(marker.data) == 1
+    dock.hide()
+    assert not len(marker.data)
 
 
 def test_a_new_prediction_leaves_what_was_accepted(qtbot, dock, model):

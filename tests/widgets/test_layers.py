@@ -136,6 +136,43 @@ def test_a_prediction_grows_tile_by_tile(model, stack):
     assert not layer.data[[0, 1, 2, 4]].any()
 
 
+def paint(layer, place=(1, 1), number=7):
+    layer.selected_label = number
+    layer.paint(place, number)
+
+
+def test_a_prediction_that_was_painted_on_is_kept(model):
+    image = model.add_image(np.zeros((20, 30)), name="flat")
+    cells = np.zeros((20, 30), np.int32)
+    cells[10:14, 10:14] = 1
+    edited = _layers.show_prediction(model, image, cells)
+    paint(edited)
+    now = edited.data.copy()
+    new = _layers.show_piece(
+        model, image, np.full((2, 2), 3, np.int32), (slice(5, 7), slice(5, 7)), (None, None)
+    )
+    np.testing.assert_array_equal(edited.data, now)
+    assert edited.name == "flat · prediction, edited"
+    assert (edited.visible, new.visible) == (False, True)
+    assert new.name == "flat · prediction"
+    assert (new.data[6, 6], new.data[11, 11]) == (3, 1)  # the rest as it was shown
+    assert _layers.find(model, _layers.PREDICTION, image) is new
+    assert _layers.show_prediction(model, image, cells) is new  # which nobody painted on
+    assert (new.data == cells).all()
+    paint(edited, (2, 2))
+    assert _layers.show_prediction(model, image, cells) is new
+
+
+def test_of_a_stack_that_was_painted_on_the_other_planes_come_along(model, stack):
+    edited = _layers.show_prediction(model, stack, np.ones((20, 30), np.int32))
+    paint(edited, (2, 1, 1))
+    new = _layers.show_prediction(model, stack, np.full((20, 30), 2, np.int32))
+    assert new is not edited
+    assert (new.data[3] == 2).all()
+    assert (edited.data[3] == 1).all()
+    assert new.data[2, 1, 1] == edited.data[2, 1, 1] == 7
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_the_plane_is_what_is_shown(model, order):
     data = np.arange(4 * 5 * 6).reshape(4, 5, 6)

@@ -469,6 +469,8 @@ def test_a_whole_stack_is_predicted_plane_by_plane(qtbot, stacked, model):
         call = compute.predictions[number]
         np.testing.assert_array_equal(call.arguments[1]()[0], model.layers["hela"].data[number])
         looks.append(call.options["overview"]())
+        greys = [float(plane()[0].mean()) for plane in call.options["alike"]]  # one zoom
+        assert greys == [plane.mean() for plane in model.layers["hela"].data]
         compute.happened.emit(call.job, TileDone(2, 4, (slice(0, 32), slice(32, 64))))
         assert dock.bar.sentence == f"Predicting · plane {number + 1} of 3 · tile 1 of 4"
         if number < 2:

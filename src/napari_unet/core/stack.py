@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tifffile
@@ -22,6 +22,17 @@ from napari_unet.core.pixels import name_axes
 
 LOOKED_AT = 16
 """Planes at most, at even distances, that tell how bright a stack is."""
+
+MEASURED = 5
+"""Planes at most, at even distances, whose cells tell how large those of a stack are."""
+
+_Any = TypeVar("_Any")
+
+
+def choose_evenly(items: Sequence[_Any], most: int) -> list[_Any]:
+    """At most so many items, at even distances from the first to the last."""
+    numbers = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
+    return [items[number] for number in numbers.tolist()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +59,6 @@ class Stack:
         """Where each plane lies, the last axis first, such as {"T": 0, "Z": 1}."""
         ranges = map(range, self.lengths)
         return [dict(zip(self.axes, at, strict=True)) for at in itertools.product(*ranges)]
-
-    def choose(self, most: int) -> list[dict[str, int]]:
-        """At most so many places, at even distances from the first to the last."""
-        places = self.places
-        numbers = np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)
-        return [places[number] for number in numbers.tolist()]
 
     def read(self, place: Mapping[str, int]) -> NDArray[Any]:
         """Read the plane at a place, (C, H, W).
@@ -83,7 +88,7 @@ class Stack:
         So no plane flickers against the next. Planes count alike; of a long stack `LOOKED_AT` are
         looked at.
         """
-        chosen = self.choose(LOOKED_AT)
+        chosen = choose_evenly(self.places, LOOKED_AT)
         step = thinning(len(chosen) * self.image.shape[1] * self.image.shape[2])
         looks = []
         for place in chosen:

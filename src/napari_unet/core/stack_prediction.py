@@ -23,12 +23,10 @@ from napari_unet.core.files import read_labels, write_atomically, write_labels
 from napari_unet.core.linking import link_plane
 from napari_unet.core.mosaic import diameters
 from napari_unet.core.prediction import look_for_zoom, predict
-from napari_unet.core.stack import Stack
+from napari_unet.core.stack import MEASURED, Stack, choose_evenly
 from napari_unet.core.stack_scale import read_scale
 from napari_unet.core.types import PlaneDone, PredictEvent, StackPrediction
 from napari_unet.core.windows import take_middle
-
-_LOOKED_AT = 5  # planes whose cells tell how large those of the stack are
 
 _BIG = 2**31  # bytes of pixels from which on a TIFF has 64-bit offsets, whatever they compress to
 
@@ -122,7 +120,7 @@ def _find_zoom(
 ) -> Generator[PredictEvent, None, float]:
     """The zoom of all planes, the middle one of those of some: else a plane may be seen alone."""
     zooms = []
-    for place in stack.choose(_LOOKED_AT):
+    for place in choose_evenly(stack.places, MEASURED):
         image = stack.read(place)
         middle = take_middle((image.shape[1], image.shape[2]))
         name = stack.describe(place)

@@ -16,6 +16,7 @@ from napari_unet.core.card import ModelCard, read_card
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.linking import Tracks
+from napari_unet.core.stack import MEASURED, choose_evenly
 from napari_unet.core.types import Region
 from napari_unet.widgets import _planes
 from napari_unet.widgets._connections import Connections
@@ -92,6 +93,12 @@ class Asked:
     def pixels(self, session: Session, index: PlaneIndex) -> Pixels:
         """What reads a plane, of the channels that were chosen then."""
         return self._chosen.pixels(self.image(session), index)
+
+    def alike(self, session: Session) -> list[Pixels]:
+        """Those of a whole stack whose cells tell how large its cells are; none of one plane."""
+        if len(self.planes) == 1:
+            return []
+        return [self.pixels(session, index) for index in choose_evenly(self.planes, MEASURED)]
 
     def image(self, session: Session) -> Image:
         """The layer, or an InputError that says what became of it."""

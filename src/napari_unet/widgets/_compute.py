@@ -168,15 +168,17 @@ class Compute(QObject):
         name: str = "image",
         centre: tuple[float, float] | None = None,
         overview: Callable[[], NDArray[Any]] | None = None,
+        alike: Sequence[Pixels] = (),
     ) -> int:
         """Predict a region of an image from `centre` outward; see `core.prediction.predict`.
 
         Both are in pixels of the plane, the region within it. `pixels` and `overview`, what tells
-        how bright it is and by default `Pixels.overview`, are read in a thread.
+        how bright it is and by default `Pixels.overview`, are read in a thread; so are planes
+        that are `alike`, whose cells tell how large its cells are, by default its own.
         """
         number = next(self._numbers)
         return self._begin(
-            prediction(number, model, pixels, config, region, name, centre, overview)
+            prediction(number, model, pixels, config, region, name, centre, overview, alike)
         )
 
     def maps(self, job: int) -> NDArray[np.float32] | None:

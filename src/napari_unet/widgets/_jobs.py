@@ -128,6 +128,7 @@ def prediction(
     name: str,
     centre: tuple[float, float] | None = None,
     overview: Callable[[], NDArray[Any]] | None = None,
+    alike: Sequence[Pixels] = (),
 ) -> Job:
     """The job of `Compute.predict`; of the image it reads what the region needs."""
 
@@ -140,7 +141,7 @@ def prediction(
         share, shape = job.arrays.share, tuple(side.stop - side.start for side in part)
         image = share(pixels.read(window))
         grey = percentiles((overview or pixels.overview)(), card.normalize, name)
-        middle, looked_at = _middle(pixels, card) if card.any_size else (None, None)
+        middles = [_middle(each, card) for each in alike or [pixels]] if card.any_size else []
         maps = card.maps or len(card.classes)
         job.results["maps"] = job.arrays.reserve((maps, *shape), np.float32)
         job.results["labels"] = job.arrays.reserve(shape, np.int32)
@@ -154,8 +155,8 @@ def prediction(
             origin=(top, left),
             centre=None if centre is None else (centre[0] - top, centre[1] - left),
             grey=grey,
-            middle=None if middle is None else share(middle),
-            looked_at=looked_at,
+            middles=tuple(share(middle) for middle, _ in middles),
+            looked_at=middles[0][1] if middles else None,
             **job.results,
         )
 

@@ -25,6 +25,7 @@ from napari_unet.core.comparison import Verdict
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Region
 from napari_unet.widgets import _planes
+from napari_unet.widgets._edited import is_edited, set_aside, watch_for_edits
 from napari_unet.widgets._planes import PlaneIndex
 from napari_unet.widgets._upload import upload_labels
 
@@ -240,9 +241,19 @@ def _show_labels(
     index = index or _planes.find_plane(viewer, image)
     layer = find(viewer, role, image)
     is_all = region is None and labels.shape == _planes.spatial_shape(image)
+    before = None
+    if layer is not None and set_aside(layer, KEY):
+        layer, before = None, layer.data
     if layer is None:
-        data = labels if is_all else _zeros(image, np.int32)
+        if is_all:
+            data = labels
+        elif before is not None and before.shape == _shape(image):
+            data = np.array(before)
+        else:
+            data = _zeros(image, np.int32)
         layer = Labels(data, **look, **_describe(role, image))
+        if role == PREDICTION:
+            watch_for_edits(layer)
         if role in _OUTLINED:
             layer.contour = _OUTLINE
         if not is_all:
@@ -268,7 +279,7 @@ def show_piece(
 ) -> Labels:
     """As `show_prediction` of a part while more is on its way: only that part is drawn anew."""
     layer = find(viewer, PREDICTION, image)
-    if layer is None or index != _planes.find_plane(viewer, image):
+    if layer is None or is_edited(layer) or index != _planes.find_plane(viewer, image):
         return show_prediction(viewer, image, labels, region, index)
     _make_fit(layer, image)
     layer.data[_planes.plane_slices(index)][region] = labels

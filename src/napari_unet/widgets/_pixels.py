@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.stack import LOOKED_AT, choose_evenly
 from napari_unet.core.types import Region
 
 OVERVIEW = 2_000_000
@@ -125,16 +126,16 @@ class Pixels:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def stack_overview(planes: Sequence[Pixels], most: int = 16) -> Callable[[], NDArray[Any]]:
+def stack_overview(planes: Sequence[Pixels], most: int = LOOKED_AT) -> Callable[[], NDArray[Any]]:
     """What reads, when called, how bright a whole stack is: (C, n, m), at most `OVERVIEW` pixels.
 
     Every plane counts alike; of a long stack `most` planes are looked at, at even distances.
     """
-    count = min(most, len(planes))
-    chosen = [planes[round(number)] for number in np.linspace(0, len(planes) - 1, count)]
+    chosen = choose_evenly(planes, most)
+    share = OVERVIEW // len(chosen)
 
     def read() -> NDArray[Any]:
-        looks = [_thin(plane.overview(OVERVIEW // count), OVERVIEW // count) for plane in chosen]
+        looks = [_thin(plane.overview(share), share) for plane in chosen]
         return np.concatenate([look.reshape(len(look), 1, -1) for look in looks], axis=2)
 
     return read

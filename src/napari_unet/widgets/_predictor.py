@@ -164,6 +164,7 @@ class Predictor(QObject):
             name=asked.name,
             centre=asked.centre,
             overview=asked.overview,
+            alike=asked.alike(self._session),
         )
         self._tiles.begin(asked, index, lambda: compute.maps(job))
 

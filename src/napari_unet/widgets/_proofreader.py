@@ -16,6 +16,8 @@ from napari_unet.core.proofreading import Cell, Edit
 from napari_unet.core.types import Region
 from napari_unet.widgets import _layers, _planes, _tools
 from napari_unet.widgets._cell_marker import draw_line, mark_outline
+from napari_unet.widgets._classes import classes_of_cells, set_class
+from napari_unet.widgets._features import read_feature
 from napari_unet.widgets._labels_choice import find_prediction
 from napari_unet.widgets._planes import PlaneIndex
 from napari_unet.widgets._session import Session
@@ -88,6 +90,15 @@ class Proofreader:
         if rows.size:
             values = edit.labels[rows, columns]
             layer.data_setitem(_spread(rows, columns, edit.box, index), values)
+
+    def carry_class(self, point: Point) -> None:
+        """The annotated cell at a pixel is of the class that was predicted, unless one is said."""
+        labels = self._session.labels
+        predicted, said = self.planes()
+        named = read_feature(self.need_prediction(), "class") or {}
+        label, name = int(said[point]), named.get(int(predicted[point]))
+        if labels is not None and label > 0 and name and label not in classes_of_cells(labels):
+            set_class(labels, label, str(name))
 
     def undo(self) -> None:
         """Take the last edit of the annotation back."""

@@ -281,6 +281,7 @@ class CorrectDock(Dock):
         cell, point = self._chosen
         if not self._write(words, lambda said, free: make(said, cell, free)):
             return
+        self._proofreader.carry_class(point)
         if walk and self.walk.isChecked() and self._at >= 0:
             self.go_on()
         else:
@@ -356,6 +357,7 @@ class CorrectDock(Dock):
         self._surveyor.look(False)
         self._outlined.undo()
         self._leave()
+        self._choose(None)
         super().hideEvent(event)
 
     def let_go(self) -> None:
