@@ -57,7 +57,7 @@ _START_CELLS = 100
 
 _COUNTERS = (
     "steps", "images", "batch_size", "tile", "validated_step", "validation_took", "lowest",
-    "rising",
+    "rising", "echoed",
 )  # fmt: skip
 
 
@@ -105,6 +105,7 @@ class Run:
         self.validated_step = -1
         self.kept_at, self.keeping_took = self.began, 0.0
         self.lowest, self.rising = math.inf, 0
+        self.echoed = False  # what is held out is what the start model itself had drawn
         self.outdated = False
         self.log = TrainingLog()
 
@@ -238,7 +239,13 @@ class Run:
             yield Warned(
                 "The start model does not find these cells: they are learned anew from its weights."
             )
-        better = not self.config.keep_best or scores["mean_ap"] >= self._to_beat()
+        if self.start is not None and self.steps == 0 and self.validator.echoed >= 0.5:
+            self.echoed = True
+            yield Warned(
+                "Most of the held-out cells are as the start model had drawn them, so they cannot "
+                "tell whether it gets better: what is learnt is kept as long as it finds them too."
+            )
+        better = not self.config.keep_best or scores[self._measure] >= self._to_beat()
         event = Validated(step=self.steps, best=better, **scores)
         self.log.add(event)
         if better:
@@ -279,21 +286,27 @@ class Run:
         if self.start is not None and self.steps:
             bold = yield from self.validator.score(_with_net(self.segmenter, self.average))
             # twice the margin: one cell of four that was found by chance lost others elsewhere
-            if bold["mean_ap"] > scores["mean_ap"] + 2 * self.validator.margin:
+            if bold[self._measure] > scores[self._measure] + 2 * self.validator.margin:
                 return self.average, bold
         return net, scores
+
+    @property
+    def _measure(self) -> str:
+        """The score that tells which state is best: of cells that a net drew not their outlines."""
+        return "ap50" if self.echoed else "mean_ap"
 
     def _to_beat(self) -> float:
         """The score from which on a state is kept.
 
         Of equals the later one, which has seen more; a start model only gives way to what is
-        clearly better.
+        clearly better, or, on cells that are its own, to what is not clearly worse.
         """
         if self.best is None:
             return -1.0
-        score: float = self.best.card.scores["mean_ap"]
-        is_start = self.start is not None and self.best.card.scores["step"] == 0
-        return score + self.validator.margin if is_start else score
+        score: float = self.best.card.scores[self._measure]
+        if self.start is None or self.best.card.scores["step"] > 0:
+            return score
+        return score - self.validator.margin if self.echoed else score + self.validator.margin
 
     def _careful(self) -> nn.Module:
         """The averaged network; of a start model, drawn to where it started from.
@@ -366,7 +379,7 @@ class Run:
         self.loss = kept.tensors["loss"].to(self.where.device)
         torch.set_rng_state(kept.tensors["random"])
         for name in _COUNTERS:
-            setattr(self, name, facts[name])
+            setattr(self, name, facts.get(name, getattr(self, name)))  # some came later
         self.began = now - facts["seconds"]
         self.validated_at = now - facts["since_validation"]
         self.kept_at = now

@@ -16,6 +16,7 @@ from napari_unet.core.annotation import supervision
 from napari_unet.core.config import AugmentConfig, InstanceConfig, PredictConfig, TrainConfig
 from napari_unet.core.dataset import TileSampler
 from napari_unet.core.device import DeviceReport
+from napari_unet.core.matching import find_overlaps
 from napari_unet.core.metrics import evaluate
 from napari_unet.core.models.base import Segmenter, Stitcher
 from napari_unet.core.normalize import normalize
@@ -27,6 +28,7 @@ Labels: TypeAlias = NDArray[np.int32]
 
 _PIXELS = 4_000_000  # a validation looks at no more than this, so that it stays short
 _LOSS_TILES = 8
+_ECHO = 0.98  # intersection over union that no painted cell has with what a network draws
 _STILL = AugmentConfig(elastic=0, rotate=False, flip=False, scale=1.0, intensity=0, noise=0)
 
 
@@ -40,6 +42,9 @@ class Validator:
         tell less than many.
     mark : int
         Of what it judges by: the same for the same truth.
+    echoed : float
+        Of the cells it judges by the share that the segmenter that was scored last draws in the
+        very same pixels: a person did not paint these but accepted them.
     instances : InstanceConfig
         How it makes cells of what the network says.
     """
@@ -56,7 +61,7 @@ class Validator:
         self._views = [_View.of(sample, config) for sample in chosen]
         cells = sum(len(np.unique(view.truth)) - 1 for view in self._views)
         self.margin = find_margin(cells)
-        self.mark = 0
+        self.mark, self.echoed = 0, 0.0
         for view in self._views:
             self.mark = crc32(view.known.tobytes(), crc32(view.truth.tobytes(), self.mark))
         self._batches = []
@@ -77,7 +82,9 @@ class Validator:
                 torch.stack(list(segmenter.loss(batch).values())).sum() for batch in self._batches
             ]
         stitchers = yield from self._look(segmenter)
-        scores = yield from self._evaluate(stitchers, self.instances)
+        found = yield from self._label(stitchers, self.instances)
+        self.echoed = self._find_echoed(found)
+        scores = self._evaluate(found)
         return {"loss": float(torch.stack(losses).mean()), **scores}
 
     def tune(
@@ -92,12 +99,14 @@ class Validator:
             return config, scores
         segmenter.net.eval()
         stitchers = yield from self._look(segmenter)
-        base = yield from self._evaluate(stitchers, config)
+        base = self._evaluate((yield from self._label(stitchers, config)))
         for name, values in CHOICES:
             best, best_scores = config, base
             for value in values:
                 other = dataclasses.replace(config, **{name: value})
-                each = base if other == config else (yield from self._evaluate(stitchers, other))
+                each = base
+                if other != config:
+                    each = self._evaluate((yield from self._label(stitchers, other)))
                 if each["mean_ap"] > max(best_scores["mean_ap"], base["mean_ap"] + self.margin):
                     best, best_scores = other, each
             config, base = best, best_scores
@@ -117,14 +126,17 @@ class Validator:
                 yield Judging(len(stitchers), len(self._views))
         return stitchers
 
-    def _evaluate(
+    def _label(
         self, stitchers: Sequence[Stitcher], config: InstanceConfig
-    ) -> Generator[Judging, None, dict[str, float]]:
-        """Score one way of making cells of what was seen."""
+    ) -> Generator[Judging, None, list[Labels]]:
+        """The cells of what was seen, made in one way."""
         found: list[Labels] = []
         for stitcher in stitchers:
             found.append(stitcher.result(config).labels)
             yield Judging(len(found), len(stitchers))
+        return found
+
+    def _evaluate(self, found: Sequence[Labels]) -> dict[str, float]:
         truth, known = [view.truth for view in self._views], [view.known for view in self._views]
         scores = evaluate(truth, found, known)
         return {
@@ -133,6 +145,14 @@ class Validator:
             "ap50": scores["ap50"],
             "mean_ap": scores["mean_ap"],
         }
+
+    def _find_echoed(self, found: Sequence[Labels]) -> float:
+        cells = echoes = 0
+        for view, labels in zip(self._views, found, strict=True):
+            overlaps = find_overlaps(view.truth, labels, view.known)
+            cells += int(overlaps.counts_true[1:].sum())
+            echoes += len(overlaps.match(_ECHO))
+        return echoes / max(1, cells)
 
 
 @dataclass(frozen=True, eq=False)
