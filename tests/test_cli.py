@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -436,6 +437,58 @@ def test_measure(folder, tmp_path):
         (row, *_) = csv.DictReader(file)
     assert row["area_um2"] == "392.0"
     assert "intensity_mean" not in row
+
+
+@pytest.fixture
+def stacks(folder, tmp_path):
+    """The four images and labels as the frames of one stack each."""
+    paths = []
+    for kind, ending in (("images", "png"), ("labels", "tif")):
+        read = imageio.imread if kind == "images" else tifffile.imread
+        frames = [read(folder / kind / f"cell{i}.{ending}") for i in range(4)]
+        paths.append(tmp_path / kind / "cells.ome.tif")
+        paths[-1].parent.mkdir()
+        tifffile.imwrite(paths[-1], np.stack(frames), metadata={"axes": "TYX"}, ome=True)
+    return paths
+
+
+def test_stacks_are_measured_frame_by_frame(folder, stacks, tmp_path):
+    image, labels = stacks
+    table = tmp_path / "cells.csv"
+    call("measure", labels, folder / "labels/cell0.tif", "-o", table)
+    with table.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    counted = Counter((Path(row["file"]).name, row["frame"]) for row in rows)
+    frames = {("cells.ome.tif", str(frame)): 20 for frame in range(4)}
+    assert counted == {**frames, ("cell0.tif", "0"): 20}
+    call("measure", labels, "--images", image, "-o", table)
+    with table.open(encoding="utf-8") as file:
+        assert all(135 < float(row["intensity_mean"]) < 145 for row in csv.DictReader(file))
+    short = tmp_path / "short" / "cells.tif"
+    short.parent.mkdir()
+    tifffile.imwrite(short, tifffile.imread(image)[:3], metadata={"axes": "TYX"}, imagej=True)
+    done = call("measure", labels, "--images", short, "-o", table, expect=2)
+    assert "has 4 planes and" in done.stderr
+
+
+def test_stacks_are_scored_frame_by_frame(folder, stacks, tmp_path):
+    _, truth = stacks
+    found = tifffile.imread(truth)
+    found[2] = 0
+    path = tmp_path / "found" / "cells.tif"
+    path.parent.mkdir()
+    tifffile.imwrite(path, found, metadata={"axes": "TYX"}, imagej=True)
+    done = call("evaluate", "--truth", truth, "--prediction", path, "--per-image", "--json")
+    scores = json.loads(done.stdout)
+    assert scores["images"] == 4
+    assert scores["ap50"] == 0.75
+    assert [row["ap50"] for row in scores["per_image"]] == [1, 1, 0, 1]
+    assert scores["per_image"][2]["image"] == "cells.ome.tif T=2"
+    single = folder / "labels/cell0.tif"
+    (tmp_path / "one").mkdir()
+    shutil.copy(single, tmp_path / "one" / "cells.tif")
+    done = call("evaluate", "--truth", truth, "--prediction", tmp_path / "one", expect=2)
+    assert "one plane" in done.stderr
 
 
 @pytest.mark.parametrize(

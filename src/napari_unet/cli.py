@@ -22,7 +22,9 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.start_models import START_MODELS
 from napari_unet.evaluate_command import add_evaluate_flags, run_evaluate
 from napari_unet.flags import add_flags, read_flags
+from napari_unet.measure_command import add_measure_flags, run_measure
 from napari_unet.predict_command import add_predict_flags, run_predict
+from napari_unet.say import say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +72,7 @@ def run_weights(given: argparse.Namespace) -> dict[str, Any]:
         write_atomically(
             target, lambda file, data=weights: tifffile.imwrite(file, data, compression="zlib")
         )
-        _say(f"{target}: {weights.min():.3g} … {weights.max():.3g}")
+        say(f"{target}: {weights.min():.3g} … {weights.max():.3g}")
         written.append({"file": str(target), "max": float(weights.max())})
     return {"written": written}
 
@@ -109,35 +111,6 @@ def run_train(given: argparse.Namespace) -> dict[str, Any] | int:
         "threshold": model.card.instances.threshold,
         "training": {k: v for k, v in model.card.training.items() if k != "config"},
     }
-
-
-def run_measure(given: argparse.Namespace) -> dict[str, Any]:
-    """Measure the cells of label files, into one table as CSV."""
-    from napari_unet.core.files import expand, pair_by_stem, read_image, read_labels
-    from napari_unet.core.measuring import measure
-    from napari_unet.core.tables import join_tables, write_table
-
-    paths = expand(given.labels, "labels")
-    image_of: dict[Path, Path] = {}
-    if given.images:
-        image_of = {label: image for image, label in pair_by_stem(expand(given.images), paths)}
-    if len(given.scale) > 2:
-        raise InputError("--scale takes one number, or the height and the width of a pixel.")
-    for path in (*paths, *image_of.values()):
-        if given.output.exists() and given.output.samefile(path):
-            raise InputError(f"{given.output} would be written over: choose another output file.")
-    tables = []
-    for path in paths:
-        image = read_image(image_of[path]) if path in image_of else None
-        try:
-            table = measure(read_labels(path), image, (given.scale[0], given.scale[-1]), given.unit)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
-        _say(f"{path}: {len(table['label'])} cells")
-        tables.append(table)
-    table = join_tables("file", [str(path) for path in paths], tables)
-    write_table(given.output, table)
-    return {"table": str(given.output), "files": len(paths), "cells": len(table["file"])}
 
 
 def run_info(given: argparse.Namespace) -> dict[str, Any]:
@@ -221,7 +194,7 @@ def _watch(work: Any, model: Path, tell: Callable[[Any], None] | None) -> Any:
                 if is_resumable(model)
                 else "nothing was learnt yet."
             )
-            _say(f"Stopped; {saved}")
+            say(f"Stopped; {saved}")
         raise
     finally:
         signal.signal(signal.SIGINT, before)
@@ -233,30 +206,26 @@ def _tell(event: Any) -> None:
     match event:
         case Prepared():
             held_out = f", held out {event.held_out}" if event.held_out else ""
-            _say(
+            say(
                 f"{event.cells} cells in {event.images} images{held_out} · "
                 f"{event.parameters / 1e6:.2f} M parameters · {event.device}, {event.precision}"
             )
         case Stepped(step=step) if step == 1 or step % 20 == 0:
-            _say(
+            say(
                 f"step {step} · {event.fraction:.0%} · {event.remaining:.0f} s left · "
                 f"loss {event.loss:.4f} · {event.images_per_second:.1f} images/s"
             )
         case Validated():
-            _say(
+            say(
                 f"step {event.step} · held out: loss {event.loss:.4f} · IoU {event.iou:.3f} · "
                 f"F1 {event.f1:.3f} · AP50 {event.ap50:.3f}{' · best' if event.best else ''}"
             )
         case Warned():
-            _say(event.message)
+            say(event.message)
 
 
 def _size(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _as_lines(result: dict[str, Any], indent: str = "") -> str:
@@ -335,21 +304,7 @@ def _make_parser() -> argparse.ArgumentParser:
     evaluate = add("evaluate", run_evaluate)
     add_evaluate_flags(evaluate)
 
-    measure = add("measure", run_measure)
-    measure.add_argument("labels", nargs="+", metavar="LABELS", help="files, folders or patterns")
-    measure.add_argument(
-        "--images", nargs="+", metavar="PATH", help="of the same stems, for the intensities"
-    )
-    measure.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.csv")
-    measure.add_argument(
-        "--scale",
-        nargs="+",
-        type=float,
-        default=[1.0],
-        metavar="SIZE",
-        help="side of a pixel in --unit, or its height and its width; default: in pixels",
-    )
-    measure.add_argument("--unit", default="px", metavar="UNIT", help="of --scale, such as um")
+    add_measure_flags(add("measure", run_measure))
 
     info = add("info", run_info)
     info.add_argument("model", nargs="?", type=Path, metavar="MODEL")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.flags import add_flags, read_flags
+from napari_unet.say import say
 
 if TYPE_CHECKING:
     from napari_unet.core.evaluation import Scored
@@ -67,18 +67,18 @@ def _check(given: argparse.Namespace) -> None:
 
 def _judge_labels(given: argparse.Namespace) -> dict[str, Any]:
     from napari_unet.core.evaluation import Scored, score_labels
-    from napari_unet.core.files import expand, pair_by_stem, read_labels
+    from napari_unet.core.files import expand, pair_by_stem
+    from napari_unet.core.label_planes import open_labels, side_by_side
     from napari_unet.core.metrics import average
     from napari_unet.core.types import Sample
 
     pairs = pair_by_stem(expand(given.truth, "truth"), expand(given.prediction, "predictions"))
     scored = []
-    for path, predicted in pairs:
-        truth = read_labels(path)
-        sample = Sample(truth[None], truth, name=str(path))
-        scores = score_labels(sample, read_labels(predicted), given.min_size)
-        if scores is not None:
-            scored.append(Scored(str(path), scores))
+    for files in pairs:
+        for name, truth, predicted in side_by_side(*((file, open_labels(file)) for file in files)):
+            scores = score_labels(Sample(truth[None], truth, name=name), predicted, given.min_size)
+            if scores is not None:
+                scored.append(Scored(name, scores))
     result: dict[str, Any] = average([one.scores for one in scored])
     return _report(given, result, [("", scored)])
 
@@ -140,13 +140,13 @@ def _tune(
     from napari_unet.core.events import exhaust
 
     tuned = exhaust(tune_model(model, _samples(pairs), config, given.min_size))
-    _say(f"{path} · {tuned}")
+    say(f"{path} · {tuned}")
     changed = tuned.after != model.card.instances
     if given.save and changed:
         write_card(path, dataclasses.replace(model.card, instances=tuned.after))
-        _say(f"{path} · stored in the model")
+        say(f"{path} · stored in the model")
     elif changed:
-        _say(f"{path} · not stored: --save stores it in the model")
+        say(f"{path} · not stored: --save stores it in the model")
     row = {
         "model": path,
         "threshold": tuned.after.threshold,
@@ -206,9 +206,4 @@ def _with_curve(
 
 def _tell(model: str, one: Scored) -> None:
     scores = one.scores.summary()
-    _say(f"{model} · {one.name} · AP50 {scores['ap50']:.3f} · {one.seconds:.1f} s")
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    say(f"{model} · {one.name} · AP50 {scores['ap50']:.3f} · {one.seconds:.1f} s")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from napari_unet.core.config import InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.start_models import START_MODELS
 from napari_unet.flags import add_flags, read_flags
+from napari_unet.say import say
 
 if TYPE_CHECKING:
     from napari_unet.core.types import FileDone, PlaneDone
@@ -108,7 +108,7 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
     try:
         files = exhaust(predict_files(batch, list(zip(paths, targets, strict=True))), _tell)
     except KeyboardInterrupt:
-        _say("Stopped; what is done is kept. The same command with --resume goes on.")
+        say("Stopped; what is done is kept. The same command with --resume goes on.")
         raise
     failed = [file for file in files if file.status == "failed"]
     if len(failed) == len(files):
@@ -157,34 +157,29 @@ def _tell(event: Any) -> None:
             _tell_plane(event)
         case TileDone() | BlockLabelled() | ChunkWritten() if event.total >= _LONG:
             if event.done == event.total or event.done % (event.total // 10) == 0:
-                _say(f"{event.done} of {event.total} {stages[type(event)]}")
+                say(f"{event.done} of {event.total} {stages[type(event)]}")
         case Resumed():
-            _say(f"Going on: {event.tiles} tiles and {event.blocks} blocks were done before.")
+            say(f"Going on: {event.tiles} tiles and {event.blocks} blocks were done before.")
         case Warned():
-            _say(event.message)
+            say(event.message)
 
 
 def _tell_file(file: FileDone) -> None:
     if file.status == "failed":
         if file.total > 1:  # that of a lone file is the error of the command
-            _say(f"left out: {file.sentence}")
+            say(f"left out: {file.sentence}")
     elif file.status == "kept":
-        _say(f"{file.result}: {file.cells} cells, as before")
+        say(f"{file.result}: {file.cells} cells, as before")
     else:
         planes = f" in {file.planes} planes" if file.planes > 1 else ""
         ids = "" if file.ids is None else f", {file.ids} ids"
-        _say(f"{file.result}: {file.cells} cells{planes}{ids}")
+        say(f"{file.result}: {file.cells} cells{planes}{ids}")
 
 
 def _tell_plane(plane: PlaneDone) -> None:
     where = "".join(f" {axis}={at}" for axis, at in plane.place.items())
     before = ", as before" if plane.kept else ""
-    _say(f"plane {plane.done} of {plane.total},{where}: {plane.cells} cells{before}")
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    say(f"plane {plane.done} of {plane.total},{where}: {plane.cells} cells{before}")
 
 
 def _plane(text: str) -> tuple[str, int]:

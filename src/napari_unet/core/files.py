@@ -204,24 +204,34 @@ def read_labels(path: str | Path) -> NDArray[np.int32]:
         The file cannot be read, is a colour image or a stack, or holds fractions, numbers
         below −1 or numbers beyond int32.
     """
-    plane = read_plane(path)
+    return as_labels(read_plane(path), str(path))
+
+
+def as_labels(plane: NDArray[Any], name: str) -> NDArray[np.int32]:
+    """The values of a label image as int32.
+
+    Raises
+    ------
+    InputError
+        They are fractions, or numbers below −1 or beyond int32.
+    """
     if plane.dtype.kind == "f":
         if not np.isfinite(plane).all() or (plane != np.round(plane)).any():
             raise InputError(
-                f"“{path}” holds fractions or NaN, so that it is no label image; "
+                f"“{name}” holds fractions or NaN, so that it is no label image; "
                 "labels are whole numbers, one for each cell."
             )
     elif plane.dtype.kind not in "iub":
-        raise InputError(f"“{path}” holds {plane.dtype} values; labels are whole numbers.")
+        raise InputError(f"“{name}” holds {plane.dtype} values; labels are whole numbers.")
     low, high = (plane.min(), plane.max()) if plane.size else (0, 0)
     if low < -1:
         raise InputError(
-            f"“{path}” holds the label {int(low)}; only −1 (background), 0 and positive labels "
+            f"“{name}” holds the label {int(low)}; only −1 (background), 0 and positive labels "
             "have a meaning."
         )
     if high > np.iinfo(np.int32).max:
         raise InputError(
-            f"“{path}” holds the label {int(high)}, which is beyond 2147483647; relabel the cells."
+            f"“{name}” holds the label {int(high)}, which is beyond 2147483647; relabel the cells."
         )
     return plane.astype(np.int32)
 

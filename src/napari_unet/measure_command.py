@@ -1,0 +1,78 @@
+"""`napari-unet measure`: the cells of label files, in one table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.core.errors import InputError
+from napari_unet.say import say
+
+if TYPE_CHECKING:
+    from napari_unet.core.tables import Table
+
+
+def add_measure_flags(parser: argparse.ArgumentParser) -> None:
+    """What `run_measure` reads."""
+    parser.add_argument("labels", nargs="+", metavar="LABELS", help="files, folders or patterns")
+    parser.add_argument(
+        "--images", nargs="+", metavar="PATH", help="of the same stems, for the intensities"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.csv")
+    parser.add_argument(
+        "--scale",
+        nargs="+",
+        type=float,
+        default=[1.0],
+        metavar="SIZE",
+        help="side of a pixel in --unit, or its height and its width; default: in pixels",
+    )
+    parser.add_argument("--unit", default="px", metavar="UNIT", help="of --scale, such as um")
+
+
+def run_measure(given: argparse.Namespace) -> dict[str, Any]:
+    """Measure the cells of label files, into one table as CSV."""
+    from napari_unet.core.files import expand, pair_by_stem
+    from napari_unet.core.tables import join_tables, write_table
+
+    paths = expand(given.labels, "labels")
+    image_of: dict[Path, Path] = {}
+    if given.images:
+        image_of = {label: image for image, label in pair_by_stem(expand(given.images), paths)}
+    if len(given.scale) > 2:
+        raise InputError("--scale takes one number, or the height and the width of a pixel.")
+    for path in (*paths, *image_of.values()):
+        if given.output.exists() and given.output.samefile(path):
+            raise InputError(f"{given.output} would be written over: choose another output file.")
+    by_file = []
+    for path in paths:
+        by_file.append(_measure_planes(given, path, image_of.get(path)))
+        say(f"{path}: {sum(len(table['label']) for table in by_file[-1])} cells")
+    has_frames = any(len(planes) > 1 for planes in by_file)
+    tables = [
+        join_tables("frame", range(len(planes)), planes) if has_frames else planes[0]
+        for planes in by_file
+    ]
+    table = join_tables("file", [str(path) for path in paths], tables)
+    write_table(given.output, table)
+    return {"table": str(given.output), "files": len(paths), "cells": len(table["file"])}
+
+
+def _measure_planes(given: argparse.Namespace, path: Path, image: Path | None) -> list[Table]:
+    from napari_unet.core.label_planes import open_images, open_labels, side_by_side
+    from napari_unet.core.measuring import measure
+
+    planes = open_labels(path)
+    if image is None:
+        pairs: Iterable[Any] = ((name, read(), None) for name, read in planes)
+    else:
+        pairs = side_by_side((path, planes), (image, open_images(image)))
+    tables = []
+    for name, labels, pixels in pairs:
+        try:
+            tables.append(measure(labels, pixels, (given.scale[0], given.scale[-1]), given.unit))
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+    return tables
