@@ -439,6 +439,51 @@ def test_measure(folder, tmp_path):
     assert "intensity_mean" not in row
 
 
+def test_labels_go_through_every_format_and_back(folder, tmp_path):
+    source, steps = folder / "labels", ["roi", "coco", "seg", "geojson", "zarr", "tif"]
+    for step in steps:
+        sized = ["--images", folder / "images"] if step == "coco" else []
+        sized = ["--size", 96, 112] if step == "zarr" else sized
+        target = tmp_path / step
+        paths = sorted(source.iterdir()) if source.name == "zarr" else [source]
+        done = call("convert", *paths, *sized, "-o", target, "--to", step, "--json")
+        assert [row["cells"] for row in json.loads(done.stdout)["written"]] == [20] * 4, step
+        source = target
+    for i in range(4):
+        before = tifffile.imread(folder / "labels" / f"cell{i}.tif")
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "tif" / f"cell{i}.tif"), before)
+
+
+def test_one_trains_and_scores_with_labels_of_any_format(folder, tmp_path):
+    call("convert", folder / "labels", "-o", tmp_path / "roi", "--to", "roi")
+    call("convert", folder / "labels", "-o", tmp_path / "seg", "--to", "seg")
+    model = tmp_path / "model.safetensors"
+    data = ["--images", folder / "images", "--labels", tmp_path / "roi"]
+    call("train", *data, "-o", model, "--steps", 1)
+    assert model.exists()
+    done = call(
+        *("evaluate", "--truth", tmp_path / "seg", "--prediction", folder / "labels", "--json")
+    )
+    assert json.loads(done.stdout)["ap50"] == 1
+    call("measure", tmp_path / "seg", "--images", folder / "images", "-o", tmp_path / "cells.csv")
+
+
+def test_what_cannot_be_converted_is_a_sentence(folder, tmp_path):
+    labels, out = folder / "labels", tmp_path / "out"
+    call("convert", labels, "-o", tmp_path / "roi", "--to", "roi")
+    for arguments, words in (
+        ([labels, "-o", labels, "--to", "tif"], "would be written over"),
+        ([labels, "-o", out, "--to", "roi", "--size", 9, 9], "not 9 × 9"),
+        (
+            [labels / "cell0.tif", tmp_path / "roi/cell0.zip", "-o", out, "--to", "coco"],
+            "Two files",
+        ),
+        ([tmp_path / "nowhere", "-o", out, "--to", "coco"], "does not exist"),
+    ):
+        assert words in call("convert", *arguments, expect=2).stderr
+    assert not out.exists()
+
+
 @pytest.fixture
 def stacks(folder, tmp_path):
     """The four images and labels as the frames of one stack each."""

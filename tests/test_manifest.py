@@ -177,8 +177,10 @@ def test_the_session_takes_a_sample_up(manager: PluginManager) -> None:
 
 
 def write(manager: PluginManager, path: Path, layers: list[Layer]) -> list[str]:
-    (contribution,) = manager.iter_compatible_writers([layer._type_string for layer in layers])
-    command = manager.commands.get(contribution.command)
+    kinds = [layer._type_string for layer in layers]
+    contributions = {each.command for each in manager.iter_compatible_writers(kinds)}
+    assert "napari-unet-cells.write_labels" in contributions
+    command = manager.commands.get("napari-unet-cells.write_labels")
     return command(str(path), [layer.as_layer_data_tuple() for layer in layers])
 
 
@@ -237,6 +239,19 @@ def test_a_model_becomes_the_one_in_use(
     assert read([str(path)], stack=False) == [(None,)]
     assert session(viewer).model == path
     assert not viewer.layers
+
+
+@pytest.mark.parametrize("name", ["roi.zip", "a_seg.npy", "a.json", "a.geojson"])
+def test_files_of_others_are_left_to_other_readers(
+    manager: PluginManager, tmp_path: Path, name: str
+) -> None:
+    """A JSON of another kind; any zip, by its name alone, may be one of regions."""
+    path = tmp_path / name
+    path.write_text('{"weather": "fine"}')
+    (reader,) = manager.iter_compatible_readers([str(path)])
+    read = manager.commands.get(reader.command)(str(path))
+    assert (read is None) == name.endswith("json")
+    assert manager.commands.get(reader.command)([str(path)]) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", (2).to_bytes(8, "little") + b"{}"])

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from napari_unet.convert_command import add_convert_flags, run_convert
 from napari_unet.core.config import (
     TRAIN_PRESETS,
     WEIGHT_PRESETS,
@@ -59,15 +60,16 @@ def run_weights(given: argparse.Namespace) -> dict[str, Any]:
     """Weight maps of label files, as float32 TIFFs of the same stem."""
     import tifffile
 
-    from napari_unet.core.annotation import weight_map
-    from napari_unet.core.files import expand, name_results, read_labels, write_atomically
+    from napari_unet.core.annotation import check_labels, weight_map
+    from napari_unet.core.files import expand, name_results, write_atomically
+    from napari_unet.core.formats import read_one
     from napari_unet.core.types import Sample
 
     config = read_flags(WEIGHT_PRESETS[given.preset], given)
     paths = expand(given.labels, "labels")
     written = []
     for path, target in zip(paths, name_results(paths, given.output), strict=True):
-        labels = read_labels(path)
+        labels = check_labels(read_one(path).labels, name=str(path))
         weights = weight_map(Sample(image=labels[None], labels=labels, name=str(path)), config)
         write_atomically(
             target, lambda file, data=weights: tifffile.imwrite(file, data, compression="zlib")
@@ -79,10 +81,10 @@ def run_weights(given: argparse.Namespace) -> dict[str, Any]:
 
 def run_train(given: argparse.Namespace) -> dict[str, Any] | int:
     """Train a model on pairs of images and labels."""
-    samples = _read_samples(given.images, given.labels)
+    samples, names = _read_samples(given.images, given.labels)
     validation = []
     if given.val_images or given.val_labels:
-        validation = _read_samples(given.val_images or [], given.val_labels or [])
+        validation, names = _read_samples(given.val_images or [], given.val_labels or [], names)
     config = read_flags(TRAIN_PRESETS[given.preset], given)
     if "minutes" in given:
         config = dataclasses.replace(config, steps=None)
@@ -99,6 +101,7 @@ def run_train(given: argparse.Namespace) -> dict[str, Any] | int:
             preset=given.preset,
             start_from=None if given.start_from == "none" else given.start_from,
             validation=validation,
+            class_names=names,
             output=given.output,
         )
     first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun
@@ -144,16 +147,27 @@ def run_info(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _read_samples(images: list[str], labels: list[str]) -> list[Any]:
-    from napari_unet.core.files import expand, pair_by_stem, read_image, read_labels
+def _read_samples(
+    images: list[str], labels: list[str], class_names: Sequence[str] = ()
+) -> tuple[list[Any], tuple[str, ...]]:
+    """Images with their labels, and the names of the classes: those that are given come first."""
+    from napari_unet.core.files import expand, pair_by_stem, read_image
+    from napari_unet.core.formats import read_one
     from napari_unet.core.types import Sample
 
-    samples = []
-    for image, label in pair_by_stem(expand(images), expand(labels, "labels")):
-        sample = Sample(read_image(image), read_labels(label), name=str(image))
+    samples: list[Sample] = []
+    names = list(class_names)
+    for image, path in pair_by_stem(expand(images), expand(labels, "labels")):
+        pixels = read_image(image)
+        labelled = read_one(path, pixels.shape[1:])
+        for remark in labelled.remarks:
+            say(remark)
+        names += sorted(set(labelled.classes.values()) - set(names))
+        classes = {label: names.index(name) + 1 for label, name in labelled.classes.items()}
+        sample = Sample(pixels, labelled.labels, classes=classes, name=str(image))
         if sample.image.shape[1:] != sample.labels.shape:
             raise InputError(
-                f"{image} is {_size(sample.image.shape[1:])} px but its labels {label} are "
+                f"{image} is {_size(sample.image.shape[1:])} px but its labels {path} are "
                 f"{_size(sample.labels.shape)} px: they must be of the same size."
             )
         if samples and len(sample.image) != len(samples[0].image):
@@ -162,7 +176,7 @@ def _read_samples(images: list[str], labels: list[str]) -> list[Any]:
                 f"{len(samples[0].image)}: train on images of one kind."
             )
         samples.append(sample)
-    return samples
+    return samples, tuple(names)
 
 
 def _watch(work: Any, model: Path, tell: Callable[[Any], None] | None) -> Any:
@@ -305,6 +319,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add_evaluate_flags(evaluate)
 
     add_measure_flags(add("measure", run_measure))
+    add_convert_flags(add("convert", run_convert))
 
     info = add("info", run_info)
     info.add_argument("model", nargs="?", type=Path, metavar="MODEL")

@@ -161,12 +161,14 @@ def _tune(
 
 def _samples(pairs: Sequence[tuple[Path, Path]]) -> Iterator[Sample]:
     from napari_unet.core.annotation import check_labels
-    from napari_unet.core.files import read_image, read_labels
+    from napari_unet.core.files import read_image
+    from napari_unet.core.formats import read_one
     from napari_unet.core.types import Sample
 
     for path, truth in pairs:
         image = read_image(path)
-        labels = check_labels(read_labels(truth), image.shape[1:], str(truth))
+        size = image.shape[1], image.shape[2]
+        labels = check_labels(read_one(truth, size).labels, size, str(truth))
         yield Sample(image, labels, name=str(path))
 
 

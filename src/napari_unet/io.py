@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import napari
 import numpy as np
 from napari.layers import Shapes
-from napari.utils.notifications import show_info
+from napari.utils.notifications import show_info, show_warning
 from numpy.typing import NDArray
 
 from napari_unet.core.card import read_card
@@ -61,18 +61,18 @@ def write_annotation(path: str, layers: list[LayerData]) -> list[str]:
     Returns
     -------
     list of str
-        The path that was written; empty where the layers could not be used.
-
-    Raises
-    ------
-    InputError
-        The labels are no whole numbers, or the file cannot be written.
+        The path that was written; empty where the labels are no whole numbers or the file cannot
+        be written, which is said: napari itself would not say an error.
     """
     (labels,) = (np.asarray(data) for data, _, kind in layers if kind == "labels")
     for data, options, kind in layers:
         if kind == "shapes" and options.get("metadata", {}).get(KEY, {}).get("role") == REGIONS:
             labels = _say_background(labels, data, options)
-    write_labels(path, labels)
+    try:
+        write_labels(path, labels)
+    except InputError as error:
+        show_warning(str(error))
+        return []
     return [path]
 
 

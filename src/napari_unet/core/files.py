@@ -20,6 +20,7 @@ from napari_unet.core.pixels import read_image, read_plane
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "as_labels",
     "expand",
     "name_results",
     "pair_by_stem",
@@ -27,12 +28,15 @@ __all__ = [
     "read_labels",
     "write_atomically",
     "write_labels",
+    "write_text",
 ]
 
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".lsm"})
 
 # What labelling tools put behind the image's name.
-_LABEL_ENDING = re.compile(r"[_-](cp_)?(masks?|labels?|instances)$", re.IGNORECASE)
+_LABEL_ENDING = re.compile(r"[_-](cp_)?(masks?|labels?|instances|seg|rois?)$", re.IGNORECASE)
+_OF_CELLPOSE = re.compile(r"_seg\.npy$", re.IGNORECASE)
+_OF_OTHERS = re.compile(r"\.(zip|roi|json|geojson)$", re.IGNORECASE)
 
 
 def expand(paths: str | Path | Iterable[str | Path], what: str = "images") -> list[Path]:
@@ -43,7 +47,9 @@ def expand(paths: str | Path | Iterable[str | Path], what: str = "images") -> li
     paths : one or several of: a file, a folder, a glob pattern (`**` crosses folders)
         A folder stands for the image files directly in it. Hidden files are left out.
     what : str
-        What is looked for, for the message: "images", "labels".
+        What is looked for, for the message: "images", "labels". Of anything but images a folder
+        stands for Cellpose's masks, which lie beside the images; else for its image files; else
+        for ROIs, COCO and GeoJSON.
 
     Returns
     -------
@@ -69,7 +75,7 @@ def _expand_one(path: Path, what: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        inside = _images(path.iterdir())
+        inside = _choose(path.iterdir(), what)
         if not inside:
             endings = " ".join(sorted(IMAGE_SUFFIXES))
             raise InputError(
@@ -77,22 +83,20 @@ def _expand_one(path: Path, what: str) -> list[Path]:
             )
         return inside
     if glob.has_magic(str(path)):
-        inside = _images(Path(match) for match in glob.iglob(str(path), recursive=True))
+        inside = _choose(map(Path, glob.iglob(str(path), recursive=True)), what)
         if not inside:
             raise InputError(f"No {what} match “{path}”; check the folder and the pattern.")
         return inside
     raise InputError(f"“{path}” does not exist; check the path to the {what}.")
 
 
-def _images(paths: Iterable[Path]) -> list[Path]:
-    kept = (
-        path
-        for path in paths
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
-    return sorted(kept, key=_natural)
+def _choose(paths: Iterable[Path], what: str) -> list[Path]:
+    files = [path for path in paths if not path.name.startswith(".") and path.is_file()]
+    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    if what != "images":
+        masks = [path for path in files if _OF_CELLPOSE.search(path.name)]
+        images = masks or images or [path for path in files if _OF_OTHERS.search(path.name)]
+    return sorted(images, key=_natural)
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -110,8 +114,8 @@ def _stem(path: Path) -> str:
 def pair_by_stem(images: Sequence[Path], labels: Sequence[Path]) -> list[tuple[Path, Path]]:
     """Put each image together with the labels of the same file name.
 
-    The endings may differ (`a.ome.tif` and `a.png`), and the labels may carry what tools add:
-    `a_masks.tif`, `a_cp_masks.png`, `a_labels.tif`, `a-mask.png`.
+    The endings may differ (`a.ome.tif` and `a.png`), and either may carry what tools add to labels:
+    `a_masks.tif`, `a_cp_masks.png`, `a_labels.tif`, `a-mask.png`, `a_seg.npy`.
 
     Returns
     -------
@@ -125,13 +129,15 @@ def pair_by_stem(images: Sequence[Path], labels: Sequence[Path]) -> list[tuple[P
     """
     image_of = {_stem(path): path for path in images}
     _refuse_doubles([_stem(path) for path in images], "images")
+    stem_of = {_LABEL_ENDING.sub("", stem): stem for stem in image_of} | {s: s for s in image_of}
     exact = [_stem(path) for path in labels]
-    stems = [stem if stem in image_of else _LABEL_ENDING.sub("", stem) for stem in exact]
+    bare = [_LABEL_ENDING.sub("", stem) for stem in exact]
+    stems = [stem_of.get(s, stem_of.get(b, b)) for s, b in zip(exact, bare, strict=True)]
     _refuse_doubles(stems, "labels")
     labels_of = dict(zip(stems, labels, strict=True))
-    bare = [path for stem, path in image_of.items() if stem not in labels_of]
+    alone = [path for stem, path in image_of.items() if stem not in labels_of]
     stray = [path for stem, path in labels_of.items() if stem not in image_of]
-    complaints = [_without_partner(bare, "no labels"), _without_partner(stray, "no image")]
+    complaints = [_without_partner(alone, "no labels"), _without_partner(stray, "no image")]
     if any(complaints):
         raise InputError(
             f"{' and '.join(filter(None, complaints))}; "
@@ -278,6 +284,15 @@ def write_labels(path: str | Path, labels: NDArray[Any]) -> None:
             compression="zlib",
             metadata={"axes": axes},
         )
+
+    write_atomically(path, write)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text as UTF-8, as `write_atomically`."""
+
+    def write(target: Path) -> None:
+        target.write_text(text, encoding="utf-8")
 
     write_atomically(path, write)
 

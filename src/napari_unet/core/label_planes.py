@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import as_labels, read_image, read_labels
-from napari_unet.core.stack import Stack, is_stack, open_stack
-
-Planes: TypeAlias = list[tuple[str, Callable[[], NDArray[Any]]]]
-"""Of each plane how errors and tables call it, and what reads it."""
+from napari_unet.core.files import read_image
+from napari_unet.core.formats import FORMATS, read_one
+from napari_unet.core.formats.tiff import open_planes
+from napari_unet.core.stack import Planes, is_stack, list_planes, open_stack
 
 
 def open_labels(path: Path) -> Planes:
-    """The planes of a label file, (H, W) int32 each, in the order of its axes.
+    """The planes of labels in any format, (H, W) int32 each; those of a TIFF are not read yet.
 
     Raises
     ------
     InputError
-        If it is a stack that cannot be opened, or of several channels; reading may raise it too.
+        If it cannot be opened; reading may raise it too.
     """
-    if not is_stack(path):
-        return [(str(path), partial(read_labels, path))]
-    stack = open_stack(path)
-    if stack.image.shape[0] > 1:
-        raise InputError(f"“{path}” has {stack.image.shape[0]} channels; labels have one.")
-
-    def read(place: dict[str, int]) -> NDArray[np.int32]:
-        return as_labels(stack.read(place)[0], stack.describe(place))
-
-    return _planes_of(stack, read)
+    if FORMATS["tif"].matches(path):
+        return open_planes(path)
+    frames = read_one(path).frames
+    names = [f"{path} {at}" if len(frames) > 1 else str(path) for at in range(len(frames))]
+    return [(name, partial(np.array, frame)) for name, frame in zip(names, frames, strict=True)]
 
 
 def open_images(path: Path) -> Planes:
@@ -49,7 +43,7 @@ def open_images(path: Path) -> Planes:
     if not is_stack(path):
         return [(str(path), partial(read_image, path))]
     stack = open_stack(path)
-    return _planes_of(stack, stack.read)
+    return list_planes(stack, stack.read)
 
 
 def side_by_side(
@@ -70,10 +64,6 @@ def side_by_side(
         )
     for (name, read), (_, read_other) in zip(planes, planes_of_other, strict=True):
         yield name, read(), read_other()
-
-
-def _planes_of(stack: Stack, read: Callable[[dict[str, int]], NDArray[Any]]) -> Planes:
-    return [(stack.describe(place), partial(read, place)) for place in stack.places]
 
 
 def _count(planes: Planes) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import write_atomically
+from napari_unet.core.files import write_atomically, write_text
 from napari_unet.core.metrics import THRESHOLDS, ImageScores, pool
 
 Row: TypeAlias = dict[str, Any]
@@ -69,7 +69,7 @@ def write_report(path: Path, result: dict[str, Any], rows: Sequence[Row]) -> Non
     check_report(path)
     if path.suffix.lower() == ".json":
         text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(path, lambda file: _write_text(file, text))
+        write_text(path, text)
         return
     columns = list(dict.fromkeys(key for row in rows for key in row))
 
@@ -80,10 +80,6 @@ def write_report(path: Path, result: dict[str, Any], rows: Sequence[Row]) -> Non
             writer.writerows(rows)
 
     write_atomically(path, write)
-
-
-def _write_text(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8")
 
 
 def as_table(rows: Sequence[Row]) -> str:

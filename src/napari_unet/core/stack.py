@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import tifffile
@@ -25,6 +26,9 @@ LOOKED_AT = 16
 
 MEASURED = 5
 """Planes at most, at even distances, whose cells tell how large those of a stack are."""
+
+Planes: TypeAlias = list[tuple[str, Callable[[], NDArray[Any]]]]
+"""Of each plane how errors and tables call it, and what reads it."""
 
 _Any = TypeVar("_Any")
 
@@ -95,6 +99,11 @@ class Stack:
             look = self.read(place)[:, ::step, ::step]
             looks.append(look.reshape(len(look), 1, -1))
         return percentiles(np.concatenate(looks, axis=2), config, self.image.name)
+
+
+def list_planes(stack: Stack, read: Callable[[dict[str, int]], NDArray[Any]]) -> Planes:
+    """The planes of a stack, which `read` reads by their places."""
+    return [(stack.describe(place), partial(read, place)) for place in stack.places]
 
 
 def is_stack(path: Path) -> bool:

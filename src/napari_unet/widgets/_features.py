@@ -29,13 +29,22 @@ def read_feature(layer: Labels, name: str) -> dict[int, Any] | None:
 
     Without a column `index`, row i is about label i.
     """
-    features = layer.features
+    return read_column(layer.features, name)
+
+
+def read_column(features: pd.DataFrame, name: str) -> dict[int, Any] | None:
+    """As `read_feature`, of the table alone."""
     if name not in features:
         return None
     values = features[name]
     said = values.notna().to_numpy()
     labels = features[_INDEX].to_numpy() if _INDEX in features else np.arange(len(values))
     return dict(zip(labels[said].tolist(), values[said].tolist(), strict=True))
+
+
+def as_words(kind: Any) -> str:
+    """A class as text; the number of a class may have become a float in the table."""
+    return f"{kind:g}" if isinstance(kind, float | np.floating) else str(kind)
 
 
 def write_measurements(layer: Labels, table: Table) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
@@ -18,7 +16,7 @@ from napari_unet.core.tables import Table
 from napari_unet.core.types import Region
 from napari_unet.widgets import _dirty, _planes
 from napari_unet.widgets._connections import Connections
-from napari_unet.widgets._features import read_feature
+from napari_unet.widgets._features import as_words, read_feature
 from napari_unet.widgets._hand import RestTimer
 from napari_unet.widgets._planes import PlaneIndex
 from napari_unet.widgets._session import Session
@@ -59,7 +57,7 @@ def measurement_of(session: Session, layer: Labels) -> Callable[[], Measured]:
 
     def work() -> Measured:
         labels = check_labels(read_labels(), name=name)
-        said = None if classes is None else {i: _as_words(value) for i, value in classes.items()}
+        said = None if classes is None else {i: as_words(value) for i, value in classes.items()}
         table = measure(labels, read_image(), scale, unit, said, scores, colours)
         return Measured(table, dict(find_boxes(labels)), scale, unit, index)
 
@@ -169,8 +167,3 @@ class Measurer(QObject):
     def _deliver(self, layer: Labels, measured: Measured) -> None:
         if layer is self._layer:
             self.measured.emit(measured)
-
-
-def _as_words(value: Any) -> str:
-    """A class as text; the number of a class may have become a float in the table."""
-    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)

@@ -1,0 +1,114 @@
+"""`napari-unet convert`: labels from one format into another."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.core.errors import InputError
+from napari_unet.say import say
+
+if TYPE_CHECKING:
+    from napari_unet.core.formats import Labelled
+
+_NAMES = ("tif", "roi", "seg", "coco", "geojson", "zarr")
+
+
+def add_convert_flags(parser: argparse.ArgumentParser) -> None:
+    """What `run_convert` reads."""
+    parser.add_argument(
+        "labels",
+        nargs="+",
+        metavar="LABELS",
+        help="files, folders or patterns: TIFF, PNG, ImageJ ROIs, Cellpose's _seg.npy, COCO, "
+        "GeoJSON, OME-Zarr",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--to", choices=_NAMES, required=True, help="the format to write")
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        metavar="PATH",
+        help="of the same stems: how large they are, which ROIs and GeoJSON do not say",
+    )
+    parser.add_argument(
+        "--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"), help="of the images, in px"
+    )
+
+
+def run_convert(given: argparse.Namespace) -> dict[str, Any]:
+    """Write labels in another format; what that cannot keep is said."""
+    import numpy as np
+
+    from napari_unet.core.formats import FORMATS, read_labelled
+
+    if given.images and given.size:
+        raise InputError("--images and --size say the same: give one of them.")
+    kind = FORMATS[given.to]
+    paths, sizes = _find(given)
+    cells: list[tuple[Path, str, Labelled]] = []
+    for path in paths:
+        found = read_labelled(path, sizes.get(path))
+        for labelled in found:
+            _check(labelled, sizes.get(path), path)
+            stem = Path(labelled.image).stem if len(found) > 1 and labelled.image else _stem(path)
+            cells.append((path, stem, labelled))
+    targets = [given.output / f"{stem}{kind.ending}" for _, stem, _ in cells]
+    _check_targets(targets, paths)
+    written = []
+    for (path, _, labelled), target in zip(cells, targets, strict=True):
+        remarks = (*labelled.remarks, *kind.write(target, labelled))
+        for remark in remarks:
+            say(f"{path.name}: {remark}")
+        count = len(np.unique(labelled.labels[labelled.labels > 0]))
+        say(f"{target}: {count} cells")
+        written.append({"file": str(target), "cells": count, "labels": str(path)})
+    return {"written": written}
+
+
+def _find(given: argparse.Namespace) -> tuple[list[Path], dict[Path, tuple[int, int]]]:
+    """The files to convert, and how large the image of each is where that is said."""
+    from napari_unet.core.files import expand, pair_by_stem, read_image
+    from napari_unet.core.lazy_image import is_zarr
+
+    paths: list[Path] = []
+    for name in given.labels:
+        path = Path(name).expanduser()
+        paths += [path] if is_zarr(path) else expand(name, "labels")
+    if given.size:
+        return paths, dict.fromkeys(paths, tuple(given.size))
+    sizes = {}
+    if given.images:
+        for image, path in pair_by_stem(expand(given.images), paths):
+            sizes[path] = read_image(image).shape[1:]
+    return paths, sizes
+
+
+def _check(labelled: Labelled, size: tuple[int, int] | None, path: Path) -> None:
+    said = labelled.labels.shape[-2:]
+    if size is not None and said != tuple(size):
+        raise InputError(
+            f"“{path}” is of an image of {said[0]} × {said[1]} px, not {size[0]} × {size[1]}: "
+            "give the image that it belongs to."
+        )
+
+
+def _check_targets(targets: Sequence[Path], paths: Sequence[Path]) -> None:
+    for target in targets:
+        if targets.count(target) > 1:
+            raise InputError(
+                f"Two files would be called {target.name}: write them into different folders."
+            )
+        if any(target.exists() and target.samefile(path) for path in paths):
+            raise InputError(f"{target} would be written over: choose another output folder.")
+
+
+def _stem(path: Path) -> str:
+    """The name without what belongs to a format."""
+    name = path.name
+    for ending in ("_seg.npy", ".ome.tif", ".ome.tiff", ".ome.zarr"):
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
+    return path.stem

@@ -1,0 +1,154 @@
+"""COCO's instance annotations: cells of one image or several in a JSON file."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as rle
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.files import write_text
+from napari_unet.core.formats.labelled import (
+    Labelled,
+    Shape,
+    put_together,
+    remark_background,
+    take_apart,
+)
+from napari_unet.core.formats.polygons import fill
+
+_CELL = "cell"
+
+
+def read_coco(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
+    """Read the cells of each image: polygons and run lengths. The categories are the classes.
+
+    Crowds, which are not parted into cells, are left out.
+
+    Raises
+    ------
+    InputError
+        The file is no COCO annotation, or damaged.
+    """
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        names = {category["id"]: str(category["name"]) for category in said.get("categories", ())}
+        if set(names.values()) == {_CELL}:
+            names = {}  # no class was said
+        images = said["images"]
+        of_image: dict[Any, list[dict[str, Any]]] = {image["id"]: [] for image in images}
+        crowds = 0
+        for annotation in said["annotations"]:
+            if annotation.get("iscrowd"):
+                crowds += 1
+            else:
+                of_image[annotation["image_id"]].append(annotation)
+        found = []
+        for image in images:
+            shape = int(image["height"]), int(image["width"])
+            shapes = [_read(each, shape, names) for each in of_image[image["id"]]]
+            found.append((str(image.get("file_name", "")), shape, shapes))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"“{path}” cannot be read as COCO annotations ({error!r}): export it again."
+        ) from error
+    remarks: tuple[str, ...] = ()
+    if crowds:
+        remarks = (f"{crowds} crowds of “{path.name}” are not parted into cells: left out.",)
+    read = []
+    for name, shape, shapes in found:
+        labelled = put_together(shapes, shape, path.name)
+        read.append(replace(labelled, remarks=remarks + labelled.remarks, image=name))
+    return read
+
+
+def write_coco(path: Path, labelled: Labelled) -> tuple[str, ...]:
+    """Write each cell as run lengths, which keep every pixel; returns what was lost.
+
+    Each frame of a stack is an image.
+    """
+    stem = labelled.image or path.stem
+    stack = labelled.labels.ndim == 3
+    height, width = labelled.labels.shape[-2:]
+    images = [
+        {
+            "id": frame + 1,
+            "file_name": f"{stem}_{frame + 1:04d}" if stack else stem,
+            "height": height,
+            "width": width,
+        }
+        for frame in range(len(labelled.frames))
+    ]
+    shapes = list(take_apart(labelled))
+    kinds = sorted({shape.kind or _CELL for shape in shapes}) or [_CELL]
+    annotations = [
+        _annotation(number, shape, (height, width), kinds) for number, shape in enumerate(shapes, 1)
+    ]
+    categories = [{"id": number, "name": kind} for number, kind in enumerate(kinds, 1)]
+    text = json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    write_text(path, text)
+    return remark_background(labelled, "Annotations of COCO")
+
+
+def _read(said: dict[str, Any], size: tuple[int, int], names: dict[Any, str]) -> Shape:
+    segmentation = said["segmentation"]
+    if isinstance(segmentation, dict):
+        runs = segmentation
+        if isinstance(runs["counts"], list):
+            runs = rle.frPyObjects(runs, *size)
+        left, top, width, height = rle.toBbox(runs).astype(int).tolist()
+        with warnings.catch_warnings():  # of pycocotools' own way with NumPy 2
+            warnings.simplefilter("ignore", DeprecationWarning)
+            whole = rle.decode(runs)
+        mask, origin = whole[top : top + height, left : left + width].astype(bool), (top, left)
+    else:
+        mask, origin = _fill_all(segmentation)
+    label, score = said.get("label", 0), said.get("score")
+    return Shape(
+        mask,
+        origin,
+        label if isinstance(label, int) else 0,
+        0,
+        names.get(said.get("category_id"), ""),
+        None if score is None else float(score),
+    )
+
+
+def _fill_all(polygons: list[list[float]]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+    """What lies in any of the polygons x1, y1, x2, y2 …"""
+    parts = [fill([np.array(polygon, float).reshape(-1, 2)]) for polygon in polygons]
+    top, left = (min(origin[axis] for _, origin in parts) for axis in (0, 1))
+    bottom, right = (
+        max(origin[axis] + mask.shape[axis] for mask, origin in parts) for axis in (0, 1)
+    )
+    whole = np.zeros((bottom - top, right - left), bool)
+    for mask, (row, column) in parts:
+        height, width = mask.shape
+        whole[row - top : row - top + height, column - left : column - left + width] |= mask
+    return whole, (top, left)
+
+
+def _annotation(
+    number: int, shape: Shape, size: tuple[int, int], kinds: list[str]
+) -> dict[str, Any]:
+    (row, column), (height, width) = shape.origin, shape.mask.shape
+    whole = np.zeros(size, np.uint8, order="F")
+    whole[row : row + height, column : column + width] = shape.mask
+    runs = rle.encode(whole)
+    annotation = {
+        "id": number,
+        "image_id": shape.frame + 1,
+        "category_id": kinds.index(shape.kind or _CELL) + 1,
+        "segmentation": {"size": list(size), "counts": runs["counts"].decode("ascii")},
+        "area": int(np.count_nonzero(shape.mask)),
+        "bbox": [column, row, width, height],
+        "iscrowd": 0,
+        "label": shape.label,
+    }
+    return annotation if shape.score is None else {**annotation, "score": round(shape.score, 4)}

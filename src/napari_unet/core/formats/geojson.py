@@ -1,0 +1,100 @@
+"""GeoJSON as QuPath reads and writes it: a feature a cell, in pixels of the image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.files import write_text
+from napari_unet.core.formats.labelled import (
+    Labelled,
+    Shape,
+    put_together,
+    remark_background,
+    take_apart,
+)
+from napari_unet.core.formats.polygons import fill, group_rings, trace
+
+
+def read_geojson(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
+    """Read polygons as cells; those of a stack by their `plane`, the class by its name.
+
+    Raises
+    ------
+    InputError
+        The file is no GeoJSON, or damaged.
+    """
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        features = said.get("features", [said]) if isinstance(said, dict) else said
+        shapes = [shape for feature in features for shape in _read(feature)]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"“{path}” cannot be read as GeoJSON ({error}): export it again as GeoJSON."
+        ) from error
+    labelled = put_together(shapes, size, path.name)
+    left_out = len(features) - len(shapes)
+    if not left_out:
+        return [labelled]
+    remark = (
+        f"{left_out} features of “{path.name}” are lines or points, which enclose no cell: they "
+        "are left out."
+    )
+    return [replace(labelled, remarks=(remark, *labelled.remarks))]
+
+
+def write_geojson(path: Path, labelled: Labelled) -> tuple[str, ...]:
+    """Write a feature a cell, along the edges of its pixels; returns what was lost."""
+    features = [_feature(shape) for shape in take_apart(labelled)]
+    text = json.dumps({"type": "FeatureCollection", "features": features})
+    write_text(path, text)
+    return remark_background(labelled, "Features of GeoJSON")
+
+
+def _read(feature: dict[str, Any]) -> Iterator[Shape]:
+    """The cell of a feature; none of a line or a point."""
+    geometry, said = feature["geometry"], feature.get("properties") or {}
+    pieces = {
+        "Polygon": [geometry.get("coordinates")],
+        "MultiPolygon": geometry.get("coordinates"),
+    }.get(geometry["type"])
+    if not pieces:
+        return
+    rings = [np.array(ring, float)[:, :2] for piece in pieces for ring in piece]
+    mask, origin = fill(rings)
+    plane = geometry.get("plane") or {}
+    score = (said.get("measurements") or {}).get("score")
+    label = said.get("label", 0)
+    yield Shape(
+        mask,
+        origin,
+        label if isinstance(label, int) else 0,
+        max(int(plane.get("t", 0)), int(plane.get("z", 0))),
+        str((said.get("classification") or {}).get("name", "")),
+        None if score is None else float(score),
+    )
+
+
+def _feature(shape: Shape) -> dict[str, Any]:
+    pieces = [
+        [[*ring.tolist(), ring[0].tolist()] for ring in piece]
+        for piece in group_rings(trace(shape.mask, shape.origin))
+    ]
+    geometry: dict[str, Any] = (
+        {"type": "Polygon", "coordinates": pieces[0]}
+        if len(pieces) == 1
+        else {"type": "MultiPolygon", "coordinates": pieces}
+    )
+    geometry["plane"] = {"c": -1, "z": 0, "t": shape.frame}
+    said: dict[str, Any] = {"objectType": "detection", "label": shape.label}
+    if shape.kind:
+        said["classification"] = {"name": shape.kind}
+    if shape.score is not None:
+        said["measurements"] = {"score": round(shape.score, 4)}
+    return {"type": "Feature", "geometry": geometry, "properties": said}

@@ -1,0 +1,172 @@
+"""Cells of an image as any format of labels may tell them, and as shapes one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.label_boxes import find_boxes
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The cells of an image, or of the frames of a stack.
+
+    Attributes
+    ----------
+    labels : (H, W) or (N, H, W) int32 array
+        > 0 a cell, −1 background said, 0 not said.
+    classes : mapping of label to str
+        Where a class is said.
+    scores : mapping of label to float
+        Where a score is said.
+    remarks : tuple of str
+        A sentence for each thing that was lost on the way.
+    image : str
+        The name of the image, where the file says one.
+    """
+
+    labels: NDArray[np.int32]
+    classes: Mapping[int, str] = field(default_factory=dict)
+    scores: Mapping[int, float] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    image: str = ""
+
+    @property
+    def frames(self) -> NDArray[np.int32]:
+        """The labels as a stack, (N, H, W)."""
+        return self.labels if self.labels.ndim == 3 else self.labels[np.newaxis]
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """A cell by itself.
+
+    Attributes
+    ----------
+    mask : (h, w) bool array
+    origin : (row, column)
+        Of the mask in the image.
+    label : int
+        0 for any.
+    frame : int
+        Of a stack, from 0.
+    kind : str
+        Its class, empty where none is said.
+    score : float, optional
+    """
+
+    mask: NDArray[np.bool_]
+    origin: tuple[int, int]
+    label: int = 0
+    frame: int = 0
+    kind: str = ""
+    score: float | None = None
+
+
+def take_apart(labelled: Labelled) -> Iterator[Shape]:
+    """Each cell of each frame, in the order of the labels."""
+    for frame, labels in enumerate(labelled.frames):
+        for label, box in find_boxes(labels):
+            yield Shape(
+                labels[box] == label,
+                (box[0].start, box[1].start),
+                label,
+                frame,
+                labelled.classes.get(label, ""),
+                labelled.scores.get(label),
+            )
+
+
+def put_together(
+    shapes: Iterable[Shape], size: tuple[int, int] | None, name: str, frames: int = 1
+) -> Labelled:
+    """Draw shapes into one label image, large ones first: where two overlap the smaller one wins.
+
+    Parameters
+    ----------
+    shapes : iterable of Shape
+        Their labels are kept where each is another; else they are numbered in their order.
+    size : (H, W), optional
+        By default as large as the shapes reach. What lies outside is cut off.
+    name : str
+        How remarks call the file.
+    frames : int
+        At least so many; more than one makes a stack.
+    """
+    cells = list(shapes)
+    remarks = []
+    if size is None:
+        size = _reach(cells)
+        remarks.append(
+            f"“{name}” does not say how large the image is: it is taken to end with the last "
+            "cell; give its size or the image."
+        )
+    frames = max([frames, *(cell.frame + 1 for cell in cells)])
+    numbers = _number(cells)
+    labels = np.zeros((frames, *size), np.int32)
+    lost: set[int] = set()
+    shared = outside = 0
+    for at in sorted(range(len(cells)), key=lambda at: -np.count_nonzero(cells[at].mask)):
+        cell = cells[at]
+        view, mask = _window(labels[cell.frame], cell)
+        outside += int(np.count_nonzero(mask) < np.count_nonzero(cell.mask))
+        below = view[mask]
+        shared += int(np.count_nonzero(below))
+        lost.update(np.unique(below[below > 0]).tolist())
+        view[mask] = numbers[at]
+    if lost:
+        remarks.append(
+            f"{len(lost)} cells of “{name}” are overlapped by others in {shared} pixels, which "
+            "went to the smaller cell: labels have no room for both."
+        )
+    if outside:
+        remarks.append(f"{outside} cells of “{name}” reach out of the image and were cut.")
+    return Labelled(
+        labels if frames > 1 else labels[0],
+        {numbers[at]: cell.kind for at, cell in enumerate(cells) if cell.kind},
+        {numbers[at]: cell.score for at, cell in enumerate(cells) if cell.score is not None},
+        tuple(remarks),
+    )
+
+
+def remark_background(labelled: Labelled, title: str) -> tuple[str, ...]:
+    """What is said of −1 by a format that has no word for it."""
+    if not (labelled.labels < 0).any():
+        return ()
+    return (f"{title} know cells alone: that background was painted is kept in a TIFF only.",)
+
+
+def remark_classes(labelled: Labelled, title: str) -> tuple[str, ...]:
+    """What is said of classes by a format that has no word for them."""
+    if not labelled.classes:
+        return ()
+    return (f"{title} has no word for the classes of cells: ROIs, COCO and GeoJSON keep them.",)
+
+
+def _number(cells: list[Shape]) -> list[int]:
+    said = [cell.label for cell in cells]
+    placed = {(cell.frame, cell.label) for cell in cells}
+    if all(label > 0 for label in said) and len(placed) == len(cells):
+        return said
+    return list(range(1, len(cells) + 1))
+
+
+def _reach(cells: list[Shape]) -> tuple[int, int]:
+    rows = [cell.origin[0] + cell.mask.shape[0] for cell in cells]
+    columns = [cell.origin[1] + cell.mask.shape[1] for cell in cells]
+    return max([1, *rows]), max([1, *columns])
+
+
+def _window(plane: NDArray[np.int32], cell: Shape) -> tuple[NDArray[np.int32], NDArray[Any]]:
+    """The part of the plane that the cell's mask lies on, and the mask there."""
+    inside = []
+    for start, length, size in zip(cell.origin, cell.mask.shape, plane.shape, strict=True):
+        first, last = min(max(start, 0), size), min(max(start + length, 0), size)
+        inside.append((slice(first, last), slice(first - start, last - start)))
+    (rows, mask_rows), (columns, mask_columns) = inside
+    return plane[rows, columns], cell.mask[mask_rows, mask_columns]

@@ -1,0 +1,68 @@
+"""A label image as OME-Zarr, with a pyramid."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.files import as_labels
+from napari_unet.core.formats.labelled import Labelled, remark_classes
+from napari_unet.core.lazy_image import is_zarr
+from napari_unet.core.ngff import find_level, is_ours, make_labels, mark_finished, open_levels
+
+_CHUNK = 512  # px
+
+__all__ = ["is_zarr", "read_zarr", "write_zarr"]
+
+
+def read_zarr(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
+    """Read the finest level of a label image of one plane.
+
+    Raises
+    ------
+    InputError
+        It is no such image.
+    """
+    level = find_level(path)
+    planes = [n for axis, n in zip(level.axes, level.array.shape, strict=True) if axis not in "YX"]
+    if any(n > 1 for n in planes):
+        raise InputError(f"“{path}” has several planes: give that of one.")
+    labels = as_labels(np.asarray(level.array[...]).reshape(level.array.shape[-2:]), str(path))
+    return [Labelled(labels)]
+
+
+def write_zarr(path: Path, labelled: Labelled) -> tuple[str, ...]:
+    """Write labels and each second pixel of the level before; returns what was lost.
+
+    Raises
+    ------
+    InputError
+        For a stack, where something else is in the way, or the disk refuses.
+    """
+    if labelled.labels.ndim != 2:
+        raise InputError("Stacks are not written as OME-Zarr: write them as TIFF.")
+    if path.exists() and not is_ours(path):
+        raise InputError(f"“{path}” is there already and not of ours: choose another place.")
+    partial = path.with_name(f".{uuid.uuid4().hex[:12]}.zarr")
+    try:
+        height, width = labelled.labels.shape
+        make_labels(partial, (height, width), _CHUNK, (1.0, 1.0), "", {})
+        values = labelled.labels
+        for level in open_levels(partial):
+            level[...] = values
+            values = values[::2, ::2]
+        mark_finished(partial)
+        if path.exists():
+            shutil.rmtree(path)
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"“{path}” cannot be written ({error.strerror}); choose another place or make room."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return remark_classes(labelled, "An OME-Zarr")

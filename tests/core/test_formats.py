@@ -1,0 +1,368 @@
+"""Labels out in each format and in again, and what other programs make of the files."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import roifile
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pycocotools import mask as rle
+from pycocotools.coco import COCO
+from scipy import ndimage as ndi
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.formats import FORMATS, Labelled, find_format, read_labelled
+from napari_unet.core.formats.labelled import Shape, put_together
+from napari_unet.core.formats.polygons import fill, group_rings, trace
+
+PLANES = arrays(np.int32, (9, 11), elements=st.sampled_from([0, 0, 1, 2, 5, 70000]))
+KINDS = {1: "round", 2: "long", 5: "round"}
+
+
+def target(folder: Path, name: str) -> Path:
+    return folder / f"cells{FORMATS[name].ending}"
+
+
+def there_and_back(folder: Path, name: str, labelled: Labelled) -> Labelled:
+    path = target(folder, name)
+    FORMATS[name].write(path, labelled)
+    assert find_format(path) is FORMATS[name]
+    (read,) = read_labelled(path, labelled.labels.shape[-2:])
+    return read
+
+
+def renumber(labels):
+    return np.searchsorted(np.unique(np.append(0, labels)), labels)
+
+
+@given(arrays(bool, (7, 8)))
+@settings(deadline=None, max_examples=200)
+def test_a_mask_is_its_rings(mask):
+    rings = trace(mask, (3, 5))
+    again = np.zeros((12, 15), bool)
+    if rings:
+        filled, (row, column) = fill(rings)
+        again[row : row + filled.shape[0], column : column + filled.shape[1]] = filled
+    np.testing.assert_array_equal(again[3:10, 5:13], mask)
+    assert again.sum() == mask.sum()
+    for ring in rings:
+        turns = np.diff(np.vstack([ring, ring[:1]]), axis=0)
+        assert ((turns == 0).sum(axis=1) == 1).all()  # along edges of pixels
+        assert ((turns == 0) != (np.roll(turns, 1, axis=0) == 0)).all()  # corners alone
+    pieces = group_rings(rings)
+    assert len(pieces) == ndi.label(mask)[1]
+    assert sum(map(len, pieces)) == len(rings)
+
+
+def test_a_ring_of_fractions_encloses_the_pixels_whose_middle_it_does():
+    mask, origin = fill([np.array([[1.2, 2.6], [4.6, 2.6], [4.6, 5.4], [1.2, 5.4]])])
+    whole = np.zeros((8, 8), bool)
+    rows, columns = np.nonzero(mask)
+    whole[rows + origin[0], columns + origin[1]] = True
+    expected = np.zeros((8, 8), bool)
+    expected[3:5, 1:5] = True
+    np.testing.assert_array_equal(whole, expected)
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+@settings(deadline=None, max_examples=15)
+@given(labels=PLANES)
+def test_what_is_written_is_read_again(name, labels, tmp_path_factory):
+    scores = {1: 0.5, 70000: 0.25}
+    read = there_and_back(tmp_path_factory.mktemp(name), name, Labelled(labels, KINDS, scores))
+    expected = renumber(labels) if name == "seg" else labels
+    np.testing.assert_array_equal(read.labels, expected)
+    assert read.labels.dtype == np.int32
+    assert not read.remarks
+    present = set(np.unique(labels[labels > 0]).tolist())
+    if name in ("roi", "geojson", "coco"):
+        kinds = {label: kind for label, kind in read.classes.items() if kind != "cell"}
+        assert kinds == {label: kind for label, kind in KINDS.items() if label in present}
+        assert read.scores == {label: s for label, s in scores.items() if label in present}
+
+
+@pytest.mark.parametrize("name", ["tif", "roi", "seg", "geojson"])
+def test_stacks_keep_their_frames(name, tmp_path):
+    stack = np.zeros((3, 8, 9), np.int32)
+    stack[0, 1:4, 1:4], stack[1, 2:5, 1:4], stack[2, 5:8, 5:9] = 1, 1, 2
+    np.testing.assert_array_equal(there_and_back(tmp_path, name, Labelled(stack)).labels, stack)
+
+
+def test_frames_are_the_images_of_coco(tmp_path):
+    stack = np.zeros((2, 8, 9), np.int32)
+    stack[0, 1:4, 1:4], stack[1, 2:5, 1:4] = 1, 1
+    path = target(tmp_path, "coco")
+    FORMATS["coco"].write(path, Labelled(stack))
+    read = read_labelled(path)
+    assert [each.image for each in read] == ["cells_0001", "cells_0002"]
+    for each, plane in zip(read, stack, strict=True):
+        np.testing.assert_array_equal(each.labels, plane)
+
+
+@pytest.mark.parametrize("name", ["roi", "seg", "geojson", "coco"])
+def test_painted_background_is_not_lost_silently(name, tmp_path):
+    labels = np.array([[-1, 0, 3], [-1, 3, 3]], np.int32)
+    (remark,) = FORMATS[name].write(target(tmp_path, name), Labelled(labels))
+    assert "TIFF only" in remark
+    (read,) = read_labelled(target(tmp_path, name), (2, 3))
+    assert ((read.labels > 0) == (labels > 0)).all()
+
+
+@pytest.mark.parametrize("name", ["tif", "seg", "zarr"])
+def test_classes_are_not_lost_silently(name, tmp_path):
+    remarks = FORMATS[name].write(
+        target(tmp_path, name), Labelled(np.eye(4, dtype=np.int32), {1: "round"})
+    )
+    assert "classes" in remarks[0]
+
+
+def test_where_cells_overlap_the_smaller_one_wins_and_it_is_said():
+    large = Shape(np.ones((6, 6), bool), (0, 0), 1)
+    small = Shape(np.ones((2, 2), bool), (2, 2), 2)
+    labelled = put_together([small, large], (8, 5), "cells.json")
+    assert (labelled.labels[2:4, 2:4] == 2).all()
+    assert (labelled.labels == 1).sum() == 30 - 4
+    assert "in 4 pixels" in labelled.remarks[0]
+    assert "were cut" in labelled.remarks[1]
+
+
+def test_without_a_size_the_image_ends_with_the_last_cell(tmp_path):
+    labels = np.zeros((20, 20), np.int32)
+    labels[3:6, 4:9] = 1
+    for name in ("roi", "geojson"):
+        FORMATS[name].write(target(tmp_path, name), Labelled(labels))
+        (read,) = read_labelled(target(tmp_path, name))
+        assert read.labels.shape == (6, 9)
+        assert "how large the image is" in read.remarks[0]
+
+
+# --- other programs ------------------------------------------------------------------------------
+
+CELLS = np.zeros((24, 30), np.int32)
+CELLS[2:9, 3:10] = 1
+CELLS[4:6, 5:7] = 0  # a hole
+CELLS[2:9, 10:15] = 4
+CELLS[20:24, 25:30] = 7
+CELLS[12:14, 2:4] = CELLS[16:18, 6:9] = 9  # two pieces
+
+
+def test_imagej_has_the_same_pixels(tmp_path):
+    """Its regions hold the pixels whose middle lies in the outline, by the even-odd rule."""
+    FORMATS["roi"].write(tmp_path / "cells.zip", Labelled(CELLS))
+    rois = roifile.roiread(tmp_path / "cells.zip")
+    assert [roi.name for roi in rois] == ["0001", "0004", "0007", "0009"]
+    rows, columns = np.mgrid[:24, :30] + 0.5
+    for roi in rois:
+        crossings = np.zeros(CELLS.shape, int)
+        for ring in roi.coordinates(multi=True):
+            for (x, y), (x2, y2) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+                if x == x2 and y != y2:
+                    crossings += (columns > x) & (rows > min(y, y2)) & (rows < max(y, y2))
+        np.testing.assert_array_equal(crossings % 2 == 1, int(roi.name) == CELLS)
+
+
+def test_regions_drawn_in_imagej_are_read(tmp_path):
+    box = roifile.ImagejRoi(roitype=roifile.ROI_TYPE.RECT, left=2, top=3, right=6, bottom=8)
+    oval = roifile.ImagejRoi(roitype=roifile.ROI_TYPE.OVAL, left=10, top=3, right=20, bottom=13)
+    line = roifile.ImagejRoi(roitype=roifile.ROI_TYPE.LINE, x1=0, y1=0, x2=5, y2=5)
+    oval.group, box.name, oval.name, line.name = 2, "a", "b", "c"
+    roifile.roiwrite(tmp_path / "drawn.zip", [box, oval, line])
+    (read,) = read_labelled(tmp_path / "drawn.zip", (24, 30))
+    assert (read.labels[3:8, 2:6] == 1).all()
+    assert (read.labels == 1).sum() == 20
+    assert abs((read.labels == 2).sum() - np.pi * 25) < 5
+    assert read.classes == {2: "group 2"}
+    assert "lines or points" in read.remarks[0]
+    box.tofile(tmp_path / "one.roi")
+    assert (read_labelled(tmp_path / "one.roi", (24, 30))[0].labels[3:8, 2:6] == 1).all()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_cocos_own_reader_has_the_same_pixels(tmp_path):
+    FORMATS["coco"].write(tmp_path / "cells.json", Labelled(CELLS, KINDS))
+    coco = COCO(tmp_path / "cells.json")
+    (image,) = coco.loadImgs(coco.getImgIds())
+    assert (image["height"], image["width"]) == CELLS.shape
+    found = np.zeros(CELLS.shape, int)
+    for annotation in coco.loadAnns(coco.getAnnIds()):
+        found[coco.annToMask(annotation) > 0] = annotation["label"]
+        assert annotation["area"] == (annotation["label"] == CELLS).sum()
+    np.testing.assert_array_equal(found, CELLS)
+
+
+def test_coco_of_others_is_read(tmp_path):
+    crowd = {"size": [24, 30], "counts": [0, 24 * 30]}
+    runs = rle.encode(np.asfortranarray(CELLS == 4, np.uint8))
+    rle_text = {"size": [24, 30], "counts": runs["counts"].decode()}
+    polygon = [[2.0, 3.0, 6.0, 3.0, 6.0, 8.0, 2.0, 8.0], [5.0, 3.0, 8.0, 3.0, 8.0, 5.0, 5.0, 5.0]]
+    segmentations = [polygon, rle_text, crowd]
+    said = {
+        "images": [{"id": 7, "height": 24, "width": 30, "file_name": "a.png"}],
+        "categories": [{"id": 3, "name": "nucleus"}],
+        "annotations": [
+            {"id": i, "image_id": 7, "category_id": 3, "segmentation": each, "iscrowd": int(i == 2)}
+            for i, each in enumerate(segmentations)
+        ],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(said))
+    (read,) = read_labelled(tmp_path / "a.json")
+    assert read.image == "a.png"
+    assert read.classes == {1: "nucleus", 2: "nucleus"}
+    np.testing.assert_array_equal(read.labels == 2, CELLS == 4)
+    assert (read.labels == 1).sum() == 20 + 4
+    assert "crowds" in read.remarks[0]
+
+
+def test_cellpose_finds_what_it_loads(tmp_path):
+    """Its own reader: `numpy.load(file, allow_pickle=True).item()`, then by name."""
+    FORMATS["seg"].write(tmp_path / "a_seg.npy", Labelled(CELLS))
+    said = np.load(tmp_path / "a_seg.npy", allow_pickle=True).item()
+    np.testing.assert_array_equal(said["masks"], renumber(CELLS))
+    assert said["masks"].dtype == np.uint16
+    assert set(np.unique(said["outlines"])) == {0, 1, 2, 3, 4}
+    assert ((said["outlines"] == 0) | (said["outlines"] == said["masks"])).all()
+    assert len(said["ismanual"]) == said["masks"].max() == 4
+    assert said["filename"] == "a"
+    assert len(said["flows"]) == 5
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_masks_of_any_pickle_are_read(tmp_path, protocol):
+    said = {
+        "masks": CELLS.astype(np.uint16),
+        "filename": Path("/data/a.tif"),
+        "est_diam": np.float64(20.5),
+        "colors": [np.array([1, 2, 3], np.uint8)],
+        "flows": [np.zeros((4, 4), np.float32), None, b"bytes"],
+        "ismanual": np.zeros(4, bool),
+    }
+    with (tmp_path / "a_seg.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|O", "fortran_order": False, "shape": ()}
+        )
+        pickle.dump(np.array(said, object), file, protocol)
+    (read,) = read_labelled(tmp_path / "a_seg.npy", CELLS.shape)
+    np.testing.assert_array_equal(read.labels, CELLS)
+
+
+class _Harm:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_a_pickle_that_would_run_something_is_refused(tmp_path):
+    harm = tmp_path / "harm"
+    np.save(tmp_path / "a_seg.npy", np.array({"masks": CELLS, "x": _Harm(str(harm))}, object))
+    with pytest.raises(InputError, match=r"it would run (io|_io).open"):
+        read_labelled(tmp_path / "a_seg.npy")
+    assert not harm.exists()
+
+
+def test_geojson_is_as_its_rules_say(tmp_path):
+    """RFC 7946: rings are closed; QuPath: `plane`, `classification`, holes after the outline."""
+    FORMATS["geojson"].write(tmp_path / "cells.geojson", Labelled(CELLS, KINDS, {4: 0.5}))
+    said = json.loads((tmp_path / "cells.geojson").read_text())
+    assert said["type"] == "FeatureCollection"
+    kinds = [feature["geometry"]["type"] for feature in said["features"]]
+    assert kinds == ["Polygon", "Polygon", "Polygon", "MultiPolygon"]
+    holed = said["features"][0]["geometry"]["coordinates"]
+    assert len(holed) == 2
+    assert all(ring[0] == ring[-1] for ring in holed)
+    assert said["features"][0]["properties"]["classification"] == {"name": "round"}
+    assert said["features"][1]["properties"]["measurements"] == {"score": 0.5}
+
+
+def test_other_programs_read_the_tiff(tmp_path):
+    FORMATS["tif"].write(tmp_path / "cells.tif", Labelled(CELLS))
+    with tifffile.TiffFile(tmp_path / "cells.tif") as file:
+        assert file.series[0].axes == "YX"
+        np.testing.assert_array_equal(file.asarray(), CELLS)
+
+
+def test_ome_zarrs_own_reader_finds_the_pyramid(tmp_path):
+    reader = pytest.importorskip("ome_zarr.reader")
+    from ome_zarr.io import parse_url
+
+    labels = np.zeros((1500, 1200), np.int32)
+    labels[100:200, 100:300] = 3
+    FORMATS["zarr"].write(tmp_path / "cells.zarr", Labelled(labels))
+    (node, *_) = reader.Reader(parse_url(tmp_path / "cells.zarr"))()
+    assert [level.shape for level in node.data] == [(1500, 1200), (750, 600)]
+    np.testing.assert_array_equal(np.asarray(node.data[0]), labels)
+
+
+# --- bad files -----------------------------------------------------------------------------------
+
+
+def write_truncated_zip(path):
+    FORMATS["roi"].write(path, Labelled(CELLS))
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def write_wrong_roi(path):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.roi", b"Iout" + struct.pack(">h", 227))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "words"),
+    [
+        ("a.zip", write_truncated_zip, "regions of ImageJ"),
+        ("a.zip", write_wrong_roi, "regions of ImageJ"),
+        ("a.json", lambda path: path.write_text('{"images": [{"id": 1}]'), "COCO"),
+        ("a.json", lambda path: path.write_text('{"images": 3, "annotations": []}'), "COCO"),
+        ("a.json", lambda path: path.write_text('{"weather": "fine"}'), "none of"),
+        ("a.geojson", lambda path: path.write_text('{"type": "Feature"}'), "GeoJSON"),
+        ("a_seg.npy", lambda path: path.write_bytes(b"\x93NUMPY"), "Cellpose"),
+        ("a_seg.npy", lambda path: np.save(path, np.array({"x": 1}, object)), "no masks"),
+        ("a.txt", lambda path: path.write_text("cells"), "none of"),
+    ],
+)
+def test_what_cannot_be_read_is_a_sentence(tmp_path, name, write, words):
+    write(tmp_path / name)
+    with pytest.raises(InputError, match=words) as caught:
+        read_labelled(tmp_path / name)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_regions_of_times_and_depths_are_refused(tmp_path):
+    rois = []
+    for at in (1, 2):
+        roi = roifile.ImagejRoi(roitype=roifile.ROI_TYPE.RECT, left=2, top=3, right=6, bottom=8)
+        roi.t_position = roi.z_position = at
+        roi.name = str(at)
+        rois.append(roi)
+    roifile.roiwrite(tmp_path / "a.zip", rois)
+    with pytest.raises(InputError, match="several depths and several times"):
+        read_labelled(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_a_failed_write_leaves_what_was_there(name, tmp_path):
+    path = target(tmp_path, name)
+    FORMATS[name].write(path, Labelled(CELLS))
+    before = read_labelled(path, CELLS.shape)[0].labels
+    with pytest.raises((InputError, AttributeError, TypeError, ValueError)):
+        FORMATS[name].write(path, Labelled(np.array("cells")))
+    np.testing.assert_array_equal(read_labelled(path, CELLS.shape)[0].labels, before)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [path.name]
+
+
+def test_a_zarr_that_is_not_ours_stays(tmp_path):
+    (tmp_path / "cells.zarr").mkdir()
+    (tmp_path / "cells.zarr" / "mine").write_text("a year of work")
+    with pytest.raises(InputError, match="not of ours"):
+        FORMATS["zarr"].write(tmp_path / "cells.zarr", Labelled(CELLS))
+    assert (tmp_path / "cells.zarr" / "mine").exists()

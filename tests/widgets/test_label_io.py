@@ -1,0 +1,87 @@
+"""Labels of other programs through napari's own File ▸ Open and Save."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from npe2 import PluginManifest
+
+import napari_unet
+from napari_unet.core.formats import FORMATS, Labelled, read_labelled
+from napari_unet.widgets._features import read_feature, write_predicted
+
+PLUGIN = "napari-unet-cells"
+CELLS = np.zeros((64, 64), np.int32)
+CELLS[10:20, 10:20], CELLS[10:20, 20:28], CELLS[40:50, 33:60] = 1, 2, 5
+
+
+@pytest.fixture
+def napari_with_us(make_napari_viewer, npe2pm):
+    npe2pm.register(PluginManifest.from_file(Path(napari_unet.__file__).parent / "napari.yaml"))
+    return make_napari_viewer()
+
+
+@pytest.mark.parametrize("name", ["roi", "seg", "coco", "geojson"])
+def test_saved_and_opened_again_over_the_image(napari_with_us, name, tmp_path):
+    viewer = napari_with_us
+    image = viewer.add_image(np.zeros((64, 64)), name="hela", scale=(0.5, 0.5), translate=(3, 4))
+    layer = viewer.add_labels(CELLS, name="cells")
+    kinds = np.array(["round", "long", "round"], object)
+    table = {"label": np.array([1, 2, 5]), "class": kinds, "score": np.array([0.5, 0.25, 0.75])}
+    write_predicted(layer, table, np.array([], int))
+    ending = FORMATS[name].ending
+    asked = tmp_path / (f"cells{ending}" if name != "seg" else "cells.npy")
+    layer.save(str(asked), plugin=PLUGIN)
+    path = tmp_path / f"cells{ending}"
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    (opened,) = viewer.open(str(path), plugin=PLUGIN)
+    expected = CELLS if name != "seg" else np.searchsorted([0, 1, 2, 5], CELLS)
+    np.testing.assert_array_equal(opened.data, expected)
+    assert opened.name.endswith("· cells")
+    np.testing.assert_array_equal(opened.scale, image.scale)
+    np.testing.assert_array_equal(opened.translate, image.translate)
+    if name != "seg":
+        assert read_feature(opened, "class") == {1: "round", 2: "long", 5: "round"}
+        assert read_feature(opened, "score") == {1: 0.5, 2: 0.25, 5: 0.75}
+
+
+def test_without_an_image_the_cells_say_how_large_it_is(napari_with_us, tmp_path):
+    FORMATS["roi"].write(tmp_path / "cells.zip", Labelled(CELLS))
+    (opened,) = napari_with_us.open(str(tmp_path / "cells.zip"), plugin=PLUGIN)
+    np.testing.assert_array_equal(opened.data, CELLS[:50, :60])
+
+
+def test_cells_of_another_image_are_not_stretched_over_this_one(napari_with_us, tmp_path):
+    viewer = napari_with_us
+    viewer.add_image(np.zeros((30, 30)), scale=(0.5, 0.5))
+    FORMATS["coco"].write(tmp_path / "cells.json", Labelled(CELLS))
+    (opened,) = viewer.open(str(tmp_path / "cells.json"), plugin=PLUGIN)
+    assert opened.data.shape == CELLS.shape
+    np.testing.assert_array_equal(opened.scale, (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "name", "words"),
+    [((2, 2, 8, 8), "cells.zip", "of 4 axes"), ((2, 2, 2, 2, 2), "cells.tif", "cannot be written")],
+)
+def test_what_cannot_be_saved_is_a_sentence(
+    napari_with_us, tmp_path, monkeypatch, shape, name, words
+):
+    said = []
+    for module in ("io", "label_io"):
+        monkeypatch.setattr(f"napari_unet.{module}.show_warning", said.append)
+    layer = napari_with_us.add_labels(np.zeros(shape, np.int32))
+    with pytest.warns(UserWarning, match="did not return any written paths"):
+        layer.save(str(tmp_path / name), plugin=PLUGIN)
+    assert words in said[0]
+    assert not any(tmp_path.iterdir())
+
+
+def test_stacks_are_saved_too(napari_with_us, tmp_path):
+    stack = np.stack([CELLS, np.roll(CELLS, 3, axis=0)])
+    layer = napari_with_us.add_labels(stack)
+    layer.save(str(tmp_path / "cells.zip"), plugin=PLUGIN)
+    (read,) = read_labelled(tmp_path / "cells.zip", (64, 64))
+    np.testing.assert_array_equal(read.labels, stack)
