@@ -34,6 +34,7 @@ from napari_unet.messages import (
     Happened,
     NotReady,
     Predict,
+    PredictFiles,
     Ready,
     Repaint,
     Started,
@@ -43,7 +44,7 @@ from napari_unet.messages import (
     Train,
 )
 
-_TITLES = {Train: "Training", Predict: "Prediction"}
+_TITLES = {Train: "Training", Predict: "Prediction", PredictFiles: "Prediction"}
 _LAST_WORDS = 60.0  # seconds for a running step and its saving after the pipe has closed
 
 

@@ -21,7 +21,7 @@ from napari_unet import __version__
 from napari_unet.core.types import Sample, TileDone
 from napari_unet.core.windows import shift
 from napari_unet.failures import explain
-from napari_unet.messages import Predict, Ready, Repaint, Train
+from napari_unet.messages import Predict, PredictFiles, Ready, Repaint, Train
 from napari_unet.shared_arrays import attach, attach_sample
 
 Work: TypeAlias = Generator[Any, Any, Any]
@@ -115,6 +115,20 @@ def predict(request: Predict, result: dict[str, Any]) -> Work:
     result["seconds"] = perf_counter() - begin
 
 
+def predict_files(request: PredictFiles, result: dict[str, Any]) -> Work:
+    """Predict files into files; what is done of each is an event."""
+    from napari_unet.core.batch import Batch, predict_files
+
+    batch = Batch(
+        request.model,
+        request.config,
+        Path(request.folder),
+        link=request.link,
+        resume=request.resume,
+    )
+    yield from predict_files(batch, [(Path(image), Path(to)) for image, to in request.pairs])
+
+
 def _shifted(tiles: Generator[Any, None, Any], rows: int, columns: int) -> Work:
     """The same events and result, with what is done in pixels of the plane."""
     while True:
@@ -181,7 +195,7 @@ def _written_at(path: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_ino
 
 
-JOBS: Jobs = {Train: train, Predict: predict}
+JOBS: Jobs = {Train: train, Predict: predict, PredictFiles: predict_files}
 
 
 def warm_up() -> Ready:

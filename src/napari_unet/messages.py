@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.config import PredictConfig, TrainConfig
-from napari_unet.core.types import PredictEvent, Region, TrainEvent
+from napari_unet.core.types import FileDone, LargeEvent, PlaneDone, Region, TrainEvent
 from napari_unet.shared_arrays import SharedArray, SharedSample
 
 _LENGTH = struct.Struct("!Q")
@@ -66,6 +66,19 @@ class Predict:
     grey: NDArray[np.float64] | None = None
     middles: tuple[SharedArray, ...] = ()
     looked_at: Region | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PredictFiles:
+    """Predict files one after the other; the fields are those of `batch.Batch` and its pairs."""
+
+    job: int
+    model: str
+    config: PredictConfig
+    folder: str
+    pairs: tuple[tuple[str, str], ...]
+    link: bool = False
+    resume: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +138,7 @@ class Happened:
     """An event of the core."""
 
     job: int
-    event: TrainEvent | PredictEvent
+    event: TrainEvent | LargeEvent | PlaneDone | FileDone
 
 
 @dataclass(frozen=True)
@@ -160,7 +173,7 @@ class Failed:
     details: str = ""
 
 
-Request: TypeAlias = Train | Predict | Repaint | Stop
+Request: TypeAlias = Train | Predict | PredictFiles | Repaint | Stop
 Reply: TypeAlias = Ready | NotReady | Started | Happened | Stopping | Done | Stopped | Failed
 
 

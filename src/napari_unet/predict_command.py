@@ -76,21 +76,18 @@ def add_predict_flags(parser: argparse.ArgumentParser) -> None:
 def run_predict(given: argparse.Namespace) -> dict[str, Any]:
     """Label images with a model."""
     from napari_unet.core.card import read_card
-    from napari_unet.core.files import expand, name_results
-    from napari_unet.core.lazy_image import is_zarr
+    from napari_unet.core.files import name_results
+    from napari_unet.core.image_files import find_images
 
     if given.link and given.plane:
         raise InputError("--link is of whole stacks: leave --plane or --link out.")
     card = read_card(given.model)
     config = read_flags(PredictConfig(instances=card.instances), given)
-    paths: list[Path] = []
-    for name in given.images:
-        path = Path(name).expanduser()
-        found = [path] if is_zarr(path) else expand(name)
-        paths += [each for each in found if each not in paths]
+    paths = find_images(given.images)
     targets = name_results(paths, given.output)
 
-    from napari_unet.core.batch import RESULTS, Batch, predict_files
+    from napari_unet.core.batch import Batch, predict_files
+    from napari_unet.core.batch_results import RESULTS
     from napari_unet.core.events import exhaust
 
     batch = Batch(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from napari_unet.core.config import NormalizeConfig
 from napari_unet.core.errors import InputError
-from napari_unet.core.lazy_image import LazyImage
+from napari_unet.core.lazy_image import LazyImage, is_large
 from napari_unet.core.normalize import percentiles
 from napari_unet.core.stack import LOOKED_AT, is_stack, open_stack
 from napari_unet.core.stack_scale import read_scale
@@ -142,3 +142,13 @@ def test_the_scale_is_that_of_ome_and_of_imagej(tmp_path):
     }  # fmt: skip
     tifffile.imwrite(tmp_path / "c.tif", data, photometric="minisblack", metadata={"axes": "TYX"})
     assert read_scale(tmp_path / "c.tif") == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"II*\0", b"II*\0abc", b"II*\0" * 9, b"MM\0*\0\0\0\x08"])
+def test_a_file_that_is_half_copied_is_no_stack_and_not_large(tmp_path, content):
+    path = tmp_path / "a.tif"
+    path.write_bytes(content)
+    assert not is_stack(path)
+    assert not is_large(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        open_stack(path)

@@ -72,6 +72,7 @@ class FakeCompute(QObject):
         self.report: Any = None
         self.trainings: list[Call] = []
         self.predictions: list[Call] = []
+        self.batches: list[Call] = []
         self.stops: list[int] = []
         self.repaints: list[tuple[int, Any]] = []
         self.partial: dict[int, Any] = {}
@@ -85,7 +86,7 @@ class FakeCompute(QObject):
         self.ready.emit(REPORT)
 
     def _number(self) -> int:
-        return 1 + len(self.trainings) + len(self.predictions)
+        return 1 + len(self.trainings) + len(self.predictions) + len(self.batches)
 
     def train(self, *arguments: Any, **options: Any) -> int:
         self.trainings.append(Call(self._number(), arguments, options))
@@ -94,6 +95,10 @@ class FakeCompute(QObject):
     def predict(self, *arguments: Any, **options: Any) -> int:
         self.predictions.append(Call(self._number(), arguments, options))
         return self.predictions[-1].job
+
+    def predict_files(self, *arguments: Any, **options: Any) -> int:
+        self.batches.append(Call(self._number(), arguments, options))
+        return self.batches[-1].job
 
     def repaint(self, job: int, sample: Any) -> None:
         self.repaints.append((job, sample))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Generator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from napari_unet.core.batch_results import RESULTS, is_done, make_row, read_rows, write_rows
 from napari_unet.core.checkpoint import Model, load_model
 from napari_unet.core.config import PredictConfig, to_dict
 from napari_unet.core.errors import InputError
@@ -26,7 +26,6 @@ from napari_unet.core.prediction import predict
 from napari_unet.core.stack import is_stack, open_stack
 from napari_unet.core.stack_prediction import predict_stack
 from napari_unet.core.start_models import find_model_file
-from napari_unet.core.tables import Table, write_table
 from napari_unet.core.types import (
     FileDone,
     LargeEvent,
@@ -34,11 +33,6 @@ from napari_unet.core.types import (
     PredictEvent,
     StackPrediction,
 )
-
-RESULTS = "results.csv"
-_COLUMNS = (
-    "file", "result", "status", "cells", "median_diameter_px", "seconds", "sentence", "settings",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -108,11 +102,11 @@ def predict_files(
     """
     model = load_model(batch.model, batch.config.device)
     settings = _identify(batch)
-    rows = _read_rows(batch.folder / RESULTS)
+    rows = read_rows(batch.folder / RESULTS)
     files: list[FileDone] = []
     for path, target in pairs:
         key = str(path.resolve())
-        if batch.resume and _is_done(rows.get(key), settings, path):
+        if batch.resume and is_done(rows.get(key), settings, path):
             row = rows[key]
             cells = int(row["cells"])
             done = FileDone(str(path), row["result"], "kept", cells, len(files) + 1, len(pairs))
@@ -120,10 +114,10 @@ def predict_files(
             done = yield from _try(
                 batch, model, path, target, (len(files) + 1, len(pairs)), settings
             )
-            rows[key] = _row(done, settings)
+            rows[key] = make_row(done, settings)
         files.append(done)
         if len(pairs) > 1:
-            write_table(batch.folder / RESULTS, _table(rows))
+            write_rows(batch.folder / RESULTS, rows)
         yield done
     return files
 
@@ -200,43 +194,3 @@ def _identify(batch: Batch) -> str:
     planes = sorted(batch.planes.items())
     said = [hash_file(find_model_file(batch.model)), config, planes, batch.axes, batch.link]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _is_done(row: Mapping[str, str] | None, settings: str, path: Path) -> bool:
-    if row is None or row["settings"] != settings or row["status"] != "done":
-        return False
-    result = Path(row["result"])
-    return result.exists() and result.stat().st_mtime >= path.stat().st_mtime
-
-
-def _read_rows(path: Path) -> dict[str, dict[str, str]]:
-    """What a table of before says of each file; nothing of a table that is not ours."""
-    if not path.exists():
-        return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"{path} cannot be read ({error}): move it, or choose another folder."
-        ) from error
-    if tuple(reader.fieldnames or ()) != _COLUMNS:
-        raise InputError(f"{path} is no table of results: move it, or choose another folder.")
-    return {str(Path(row["file"]).resolve()): row for row in rows}
-
-
-def _row(done: FileDone, settings: str) -> dict[str, str]:
-    values = (
-        done.file, done.result, done.status, _words(done.cells), _words(done.diameter),
-        _words(done.seconds), done.sentence, settings,
-    )  # fmt: skip
-    return dict(zip(_COLUMNS, values, strict=True))
-
-
-def _words(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _table(rows: Mapping[str, Mapping[str, str]]) -> Table:
-    return {name: np.array([row[name] for row in rows.values()]) for name in _COLUMNS}

@@ -14,6 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_unet.core.config import NormalizeConfig
+from napari_unet.core.damage import DAMAGE, give_reason
 from napari_unet.core.errors import InputError
 from napari_unet.core.normalize import sample_percentiles, thinning
 from napari_unet.core.tiling import mirror
@@ -228,7 +229,7 @@ def is_large(path: Path) -> bool:
             series = tif.series[0]
             sizes = dict(zip(series.axes, series.shape, strict=True))
             return sizes.get("Y", 0) * sizes.get("X", 0) > READ_WHOLE
-    except (OSError, ValueError, LookupError, tifffile.TiffFileError):
+    except DAMAGE:
         return False  # another kind of file, or one that the reader of images will tell about
 
 
@@ -256,10 +257,10 @@ def _open_tiff(
             )
         store = tifffile.imread(path, aszarr=True, level=0)
         array: Any = zarr.open(store, mode="r")
-    except (OSError, ValueError, LookupError, tifffile.TiffFileError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+    except DAMAGE as error:
         raise InputError(
-            f"“{path}” cannot be read as a large image ({reason}); give an OME-Zarr or a TIFF."
+            f"“{path}” cannot be read as a large image ({give_reason(error)}); give an OME-Zarr "
+            "or a TIFF."
         ) from error
     try:
         image = LazyImage(array, named, planes, alpha, str(path), origin=origin)

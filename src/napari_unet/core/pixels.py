@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +10,10 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_unet.core.damage import DAMAGE, give_reason
 from napari_unet.core.errors import InputError
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# What the readers raise on files that are truncated, damaged or of another kind.
-_DAMAGE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    tifffile.TiffFileError,
-)
 
 
 def read_image(path: str | Path) -> NDArray[Any]:
@@ -93,10 +77,9 @@ def _read(path: Path, *, palette: bool) -> NDArray[Any]:
             image = _read_picture(path, palette=palette)
     except InputError:
         raise
-    except _DAMAGE as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+    except DAMAGE as error:
         raise InputError(
-            f"“{path}” cannot be read as an image ({reason}); "
+            f"“{path}” cannot be read as an image ({give_reason(error)}); "
             "it may be damaged, half copied or of another format."
         ) from error
     if image.size == 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_unet.core.config import NormalizeConfig
+from napari_unet.core.damage import DAMAGE, give_reason
 from napari_unet.core.errors import InputError
 from napari_unet.core.lazy_image import LazyImage, open_image
 from napari_unet.core.normalize import percentiles, thinning
@@ -75,11 +75,12 @@ class Stack:
         plane = dataclasses.replace(self.image, planes={**self.image.planes, **place})
         try:
             return plane.read((slice(None), slice(None)))
-        except (OSError, ValueError, LookupError, zlib.error, tifffile.TiffFileError) as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+        except InputError:
+            raise
+        except DAMAGE as error:
             raise InputError(
-                f"“{self.describe(place)}” cannot be read ({reason}); it may be damaged or half "
-                "copied, or save it with deflate or no compression."
+                f"“{self.describe(place)}” cannot be read ({give_reason(error)}); it may be "
+                "damaged or half copied, or save it with deflate or no compression."
             ) from error
 
     def describe(self, place: Mapping[str, int]) -> str:
@@ -111,7 +112,7 @@ def is_stack(path: Path) -> bool:
     try:
         with tifffile.TiffFile(path) as tif:
             shape, axes = tif.series[0].shape, tif.series[0].axes
-    except (OSError, ValueError, LookupError, tifffile.TiffFileError):
+    except DAMAGE:
         return False  # another kind of file, or one that the reader of images will tell about
     several = [axis for axis, n in zip(name_axes(shape, axes), shape, strict=True) if n > 1]
     return _is_unnamed(shape, axes) or not set(several) <= set("CSYX")
@@ -134,9 +135,8 @@ def open_stack(path: Path, axes: str | None = None) -> Stack:
     try:
         with tifffile.TiffFile(path) as tif:
             shape, said = tif.series[0].shape, tif.series[0].axes
-    except (OSError, ValueError, LookupError, tifffile.TiffFileError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"“{path}” cannot be read as a TIFF ({reason}).") from error
+    except DAMAGE as error:
+        raise InputError(f"“{path}” cannot be read as a TIFF ({give_reason(error)}).") from error
     if axes is None:
         if _is_unnamed(shape, said):
             raise InputError(

@@ -29,7 +29,7 @@ from napari_unet.messages import (
     Stopping,
 )
 from napari_unet.widgets._child import COMMAND, Child, Ended
-from napari_unet.widgets._jobs import Job, prediction, training
+from napari_unet.widgets._jobs import Job, files, prediction, training
 from napari_unet.widgets._pixels import Pixels
 
 _TICK = 20  # ms between two looks at the inbox
@@ -56,7 +56,7 @@ class Compute(QObject):
     done(job : int, result : dict)
         Training: "model" (path). Prediction: "cells", "seconds", "classes" (n,), "scores" (n,),
         "labels" (h, w) int32 and "maps" (M, h, w) float32 or None, of the region, of
-        which the first "mapped" are class probabilities.
+        which the first "mapped" are class probabilities. Files: nothing.
     stopped(job : int, result : dict)
         Training: "model", the path where something was saved, else None. Prediction that had begun:
         "mapped" and "maps" as above, final where a tile was done.
@@ -180,6 +180,20 @@ class Compute(QObject):
         return self._begin(
             prediction(number, model, pixels, config, region, name, centre, overview, alike)
         )
+
+    def predict_files(
+        self,
+        model: Path | str,
+        config: PredictConfig,
+        pairs: Sequence[tuple[Path, Path]],
+        folder: Path,
+        *,
+        link: bool = False,
+        resume: bool = True,
+    ) -> int:
+        """Predict (image, result) files; see `core.batch.predict_files`, whose events come."""
+        number = next(self._numbers)
+        return self._begin(files(number, model, config, pairs, folder, link=link, resume=resume))
 
     def maps(self, job: int) -> NDArray[np.float32] | None:
         """What a prediction under way has so far, (M, h, w); None where there is none."""

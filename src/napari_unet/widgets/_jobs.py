@@ -16,7 +16,7 @@ from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.normalize import percentiles
 from napari_unet.core.types import Region, Sample
 from napari_unet.core.windows import shift, take_middle, take_window
-from napari_unet.messages import Predict, Repaint, Train
+from napari_unet.messages import Predict, PredictFiles, Repaint, Train
 from napari_unet.shared_arrays import SharedArray, SharedArrays
 from napari_unet.widgets._pixels import Pixels
 
@@ -32,7 +32,7 @@ class Job:
 
     number: int
     title: str
-    make: Callable[[Job], Train | Predict]
+    make: Callable[[Job], Train | Predict | PredictFiles]
     output: Path | None = None
     posted: bool = False
     started: bool = False
@@ -159,6 +159,23 @@ def prediction(
             looked_at=middles[0][1] if middles else None,
             **job.results,
         )
+
+    return Job(number, "Prediction", make)
+
+
+def files(
+    number: int,
+    model: Path | str,
+    config: PredictConfig,
+    pairs: Sequence[tuple[Path, Path]],
+    folder: Path,
+    **more: Any,
+) -> Job:
+    """The job of `Compute.predict_files`."""
+
+    def make(job: Job) -> PredictFiles:
+        named = tuple((str(image), str(result)) for image, result in pairs)
+        return PredictFiles(number, str(model), config, str(folder), named, **more)
 
     return Job(number, "Prediction", make)
 

@@ -198,6 +198,23 @@ def show_prediction(
     return _show_labels(viewer, image, PREDICTION, labels, region, index)
 
 
+def add_prediction(viewer: ViewerModel, image: Image, labels: Any) -> Labels:
+    """Add the cells of all planes of `image` as they were predicted before.
+
+    Parameters
+    ----------
+    labels : array of integers, or a list of such at falling resolution
+        NumPy or dask. Where it does not fit the image, it is a layer like any other.
+    """
+    data = labels[0] if isinstance(labels, list) else labels
+    named = _describe(PREDICTION, image)
+    if data.shape != _shape(image):
+        named = {"name": named["name"]}
+    layer = Labels(labels, **named)
+    watch_for_edits(layer)
+    return _add(viewer, layer, above=image)
+
+
 def show_corrected(
     viewer: ViewerModel, image: Image, labels: NDArray[np.int32], index: PlaneIndex
 ) -> Labels:

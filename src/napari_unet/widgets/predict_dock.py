@@ -26,6 +26,7 @@ from napari_unet.widgets._asked import Progress
 from napari_unet.widgets._channel_choice import ChannelChoice
 from napari_unet.widgets._device_badge import DeviceBadge, short_name
 from napari_unet.widgets._dock import Dock
+from napari_unet.widgets._folder_page import FolderPage
 from napari_unet.widgets._form import Fold, Form, tidy
 from napari_unet.widgets._image_choice import ImageChoice
 from napari_unet.widgets._layers import PREDICTION, find
@@ -83,8 +84,10 @@ class PredictDock(Dock):
         rows.addRow(self.more_instances)
         rows.addRow(self.prediction)
         advanced = Fold("Advanced", content)
+        self.folder = FolderPage(self.session, self._ask, self)
         self.add_settings(self._settings)
-        for widget in (self.bar, self._results, self._about, advanced):
+        many = Fold("Folder of images", self.folder)
+        for widget in (self.bar, self._results, self._about, advanced, many):
             self.body.addWidget(widget)
         self.body.addStretch(1)
         self._connect()
@@ -164,18 +167,23 @@ class PredictDock(Dock):
         )
         return config
 
+    def _ask(self) -> tuple[Path, PredictConfig]:
+        """The model and the settings, for an image or a folder of them."""
+        model = self.model.path
+        if model is None:
+            raise InputError("There is no model yet: train one, or browse to a model file.")
+        return model, self.config
+
     def start(self) -> None:
         """Check that model and image go together, and predict."""
-        model = self.model.path
         try:
-            if model is None:
-                raise InputError("There is no model yet: train one, or browse to a model file.")
+            model, config = self._ask()
             card = read_card(model)
             image = self.session.need_image()
             check_channels(card, self.session.channels(), model.stem, image.name)
             region = self.session.visible_region() if self.visible.isChecked() else None
             self._predictor.start(
-                model, self.config, region, self.stack.isChecked(), self.link.isChecked()
+                model, config, region, self.stack.isChecked(), self.link.isChecked()
             )
         except InputError as error:
             self._fail(str(error), "")
@@ -335,4 +343,5 @@ class PredictDock(Dock):
 
     def let_go(self) -> None:
         self._predictor.close()
+        self.folder.close_down()
         super().let_go()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from skimage.segmentation import find_boundaries
 
+from napari_unet.core.damage import DAMAGE, give_reason
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import as_labels, write_atomically
 from napari_unet.core.formats.labelled import (
@@ -91,9 +92,10 @@ def _load(path: Path) -> dict[str, Any]:
             loaded = _Unpickler(file).load()
     except pickle.UnpicklingError as error:
         raise InputError(f"“{path}” is not read: {error}.") from error
-    except (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError) as error:
+    except DAMAGE as error:
         raise InputError(
-            f"“{path}” cannot be read as masks of Cellpose ({error}): save it again from there."
+            f"“{path}” cannot be read as masks of Cellpose ({give_reason(error)}): save it again "
+            "from there."
         ) from error
     said = loaded.item() if isinstance(loaded, np.ndarray) and loaded.ndim == 0 else loaded
     if not isinstance(said, dict):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
+from napari_unet.core.damage import DAMAGE, give_reason
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_text
 from napari_unet.core.formats.labelled import (
@@ -54,9 +55,9 @@ def read_coco(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
             shape = int(image["height"]), int(image["width"])
             shapes = [_read(each, shape, names) for each in of_image[image["id"]]]
             found.append((str(image.get("file_name", "")), shape, shapes))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except DAMAGE as error:
         raise InputError(
-            f"“{path}” cannot be read as COCO annotations ({error!r}): export it again."
+            f"“{path}” cannot be read as COCO annotations ({give_reason(error)}): export it again."
         ) from error
     remarks: tuple[str, ...] = ()
     if crowds:

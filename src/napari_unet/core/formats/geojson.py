@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.core.damage import DAMAGE, give_reason
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_text
 from napari_unet.core.formats.labelled import (
@@ -34,9 +35,9 @@ def read_geojson(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
         said = json.loads(path.read_text(encoding="utf-8"))
         features = said.get("features", [said]) if isinstance(said, dict) else said
         shapes = [shape for feature in features for shape in _read(feature)]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except DAMAGE as error:
         raise InputError(
-            f"“{path}” cannot be read as GeoJSON ({error}): export it again as GeoJSON."
+            f"“{path}” cannot be read as GeoJSON ({give_reason(error)}): export it again."
         ) from error
     labelled = put_together(shapes, size, path.name)
     left_out = len(features) - len(shapes)

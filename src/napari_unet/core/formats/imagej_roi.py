@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import roifile
 
+from napari_unet.core.damage import DAMAGE, give_reason
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_atomically
 from napari_unet.core.formats.labelled import (
@@ -32,15 +32,6 @@ _AREAS = frozenset(
     }
 )
 _MOVE, _LINE, _CLOSE = 0, 1, 4  # of java.awt.geom.PathIterator
-_BROKEN = (
-    OSError,
-    ValueError,
-    TypeError,
-    IndexError,
-    RuntimeError,
-    struct.error,
-    zipfile.BadZipFile,
-)
 
 
 def read_rois(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
@@ -61,10 +52,12 @@ def read_rois(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
             _read(roi, frame) for roi, frame in zip(rois, _frames(rois, path), strict=True)
             if roi.roitype in _AREAS
         ]  # fmt: skip
-    except _BROKEN as error:
+    except InputError:
+        raise
+    except DAMAGE as error:
         raise InputError(
-            f"“{path}” cannot be read as regions of ImageJ ({error}): save it again from its ROI "
-            "Manager."
+            f"“{path}” cannot be read as regions of ImageJ ({give_reason(error)}): save it again "
+            "from its ROI Manager."
         ) from error
     remarks: tuple[str, ...] = ()
     if len(shapes) < len(rois):

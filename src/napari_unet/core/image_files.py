@@ -1,0 +1,35 @@
+"""The images that are meant by files, folders and patterns, of any kind that can be predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from napari_unet.core.errors import InputError
+from napari_unet.core.files import expand
+from napari_unet.core.lazy_image import is_zarr
+
+
+def find_images(names: Iterable[str | Path]) -> list[Path]:
+    """Each image file and OME-Zarr once, as `files.expand`; of a folder those directly in it.
+
+    Raises
+    ------
+    InputError
+        A path does not exist, or a folder or pattern holds no image.
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        path = Path(name).expanduser()
+        if is_zarr(path):
+            found[path] = None
+            continue
+        inside = sorted(path.iterdir()) if path.is_dir() else []
+        zarrs = [child for child in inside if child.is_dir() and is_zarr(child)]
+        try:
+            found.update(dict.fromkeys(expand(name)))
+        except InputError:
+            if not zarrs:
+                raise
+        found.update(dict.fromkeys(zarrs))
+    return list(found)
