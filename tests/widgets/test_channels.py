@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_unet.core.errors import InputError
-from napari_unet.widgets import _layers, _planes
+from napari_unet.widgets import _cell_layers, _layers, _planes
 from napari_unet.widgets._channel_choice import ChannelChoice
 from napari_unet.widgets._channels import Channels, list_alike
 from napari_unet.widgets._connections import Connections
@@ -101,10 +101,10 @@ def test_predictions_lie_on_the_plane_whatever_the_axis_was(model, image):
     state = session(model)
     state.choose_channel_axis(None)
     cells = np.ones((20, 30), np.int32)
-    first = _layers.show_prediction(model, image, cells, index=state.plane_index(image))
+    first = _cell_layers.show_prediction(model, image, cells, index=state.plane_index(image))
     assert first.data.shape == (4, 3, 20, 30)
     state.choose_channel_axis(1)
-    layer = _layers.show_prediction(model, image, 2 * cells, index=state.plane_index(image))
+    layer = _cell_layers.show_prediction(model, image, 2 * cells, index=state.plane_index(image))
     assert layer is first
     assert layer.data.shape == (4, 1, 20, 30)
     assert (layer.data[2] == 2).all()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unet.widgets import _layers, _planes, correct_dock
+from napari_unet.widgets import _cell_layers, _layers, _planes, correct_dock
 from napari_unet.widgets._classes import set_class
 from napari_unet.widgets._features import read_feature, write_predicted
 from napari_unet.widgets._session import session
@@ -39,7 +39,7 @@ def warnings_shown(monkeypatch):
 @pytest.fixture
 def dock(qtbot, model, warnings_shown):
     image = model.add_image(np.zeros((64, 64), np.uint8), name="hela")
-    _layers.show_prediction(model, image, predicted())
+    _cell_layers.show_prediction(model, image, predicted())
     dock = CorrectDock(model)
     qtbot.addWidget(dock)
     dock.resize(320, 640)
@@ -124,7 +124,7 @@ def test_the_view_moves_only_to_cells_that_are_not_in_it(qtbot, viewer):
     labels = np.zeros((256, 256), np.int32)
     labels[20:40, 20:40], labels[100:120, 100:120] = 1, 2
     image = viewer.add_image(np.zeros((256, 256), np.uint8), name="hela")
-    _layers.show_prediction(viewer, image, labels)
+    _cell_layers.show_prediction(viewer, image, labels)
     dock = CorrectDock(viewer)
     qtbot.addWidget(dock)
     with qtbot.waitSignal(dock._surveyor.surveyed):
@@ -250,7 +250,7 @@ def test_a_new_prediction_leaves_what_was_accepted(qtbot, dock, model):
     labels = session(model).labels.data.copy()
     other = np.roll(predicted(), 3, axis=1)
     with qtbot.waitSignal(dock._surveyor.surveyed):
-        _layers.show_prediction(model, session(model).image, other)
+        _cell_layers.show_prediction(model, session(model).image, other)
     np.testing.assert_array_equal(session(model).labels.data, labels)
     assert dock.progress.text() == "6 cells · 1 accepted · 0 rejected · 5 open"
 
@@ -295,7 +295,7 @@ def test_labels_without_minus_one_are_not_rejected_into(dock, model, qtbot, warn
 def test_planes_of_a_stack_are_corrected_alone(qtbot, model):
     image = model.add_image(np.zeros((3, 64, 64), np.uint8), name="movie")
     model.dims.set_point(0, 1)
-    _layers.show_prediction(model, image, predicted())
+    _cell_layers.show_prediction(model, image, predicted())
     dock = CorrectDock(model)
     qtbot.addWidget(dock)
     dock.show()

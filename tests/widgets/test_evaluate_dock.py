@@ -15,7 +15,7 @@ from napari_unet.core.card import ModelCard, read_card
 from napari_unet.core.comparison import Verdict
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.types import TileDone
-from napari_unet.widgets import _layers, _model_files, _planes
+from napari_unet.widgets import _cell_layers, _layers, _model_files, _planes
 from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
 from napari_unet.widgets.evaluate_dock import EvaluateDock
@@ -49,7 +49,7 @@ def dock(qtbot, model, add_cells, folder, warned):
     write_model(folder / "old.safetensors", CARD)
     write_model(folder / "new.safetensors", CARD)
     image, _ = add_cells(model)
-    _layers.show_prediction(model, image, predicted())
+    _cell_layers.show_prediction(model, image, predicted())
     session(model)._compute = FakeCompute()
     dock = EvaluateDock(model)
     qtbot.addWidget(dock)
@@ -127,7 +127,7 @@ def test_layers_of_each_kind_come_and_follow(qtbot, dock, model):
     image = dock.session.image
     joined = np.zeros((64, 64), np.int32)
     joined[10:20, 10:33] = 3
-    _layers.show_prediction(model, image, joined)
+    _cell_layers.show_prediction(model, image, joined)
     evaluate(qtbot, dock)
     assert plain(dock.counts) == "0 of 2 cells found · 2 missed · 1 false · 1 merged · 0 split"
     assert [layer for layer in model.layers if layer in added] == added
@@ -389,4 +389,4 @@ def test_nothing_is_cut_beside_the_scroll_bar(qtbot, dock):
 def test_each_kind_has_a_word_and_a_colour():
     from napari_unet.widgets.evaluate_dock import _WORDS
 
-    assert set(_WORDS) == set(_layers.VERDICT_COLORS) == set(Verdict)
+    assert set(_WORDS) == set(_cell_layers.VERDICT_COLORS) == set(Verdict)

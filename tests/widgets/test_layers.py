@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_unet.core.errors import InputError
-from napari_unet.widgets import _layers, _planes, _regions
+from napari_unet.widgets import _cell_layers, _layers, _planes, _regions
 
 PLACED = {
     "scale": (2.0, 0.5, 0.25),
@@ -47,7 +47,7 @@ def makers(image, weights):
         _layers.ANNOTATION: lambda viewer: _layers.add_annotation(viewer, image),
         _layers.REGIONS: lambda viewer: _layers.add_regions(viewer, image),
         _layers.WEIGHTS: lambda viewer: _layers.show_weights(viewer, image, weights),
-        _layers.PREDICTION: lambda viewer: _layers.show_prediction(
+        _layers.PREDICTION: lambda viewer: _cell_layers.show_prediction(
             viewer, image, weights.astype(np.int32)
         ),
     }
@@ -86,7 +86,7 @@ def test_the_person_keeps_painting_while_layers_come(model, stack):
 def test_the_map_lies_between_image_and_annotation(model):
     image = model.add_image(np.zeros((20, 30), np.uint8), name="hela")
     labels = _layers.add_annotation(model, image)
-    cells = _layers.show_prediction(model, image, np.zeros((20, 30), np.int32))
+    cells = _cell_layers.show_prediction(model, image, np.zeros((20, 30), np.int32))
     weights = _layers.show_weights(model, image, np.zeros((20, 30), np.float32))
     assert list(model.layers) == [image, weights, cells, labels]
 
@@ -129,9 +129,9 @@ def test_the_map_follows_to_another_plane(model, stack):
 def test_a_prediction_grows_tile_by_tile(model, stack):
     labels = np.arange(600, dtype=np.int32).reshape(20, 30)
     left, right = (slice(0, 20), slice(0, 15)), (slice(0, 20), slice(15, 30))
-    layer = _layers.show_prediction(model, stack, labels, left)
+    layer = _cell_layers.show_prediction(model, stack, labels, left)
     assert layer.data[3].any(axis=0).tolist() == [True] * 15 + [False] * 15
-    assert _layers.show_prediction(model, stack, labels[right], right) is layer
+    assert _cell_layers.show_prediction(model, stack, labels[right], right) is layer
     np.testing.assert_array_equal(layer.data[3], labels)
     assert not layer.data[[0, 1, 2, 4]].any()
 
@@ -145,10 +145,10 @@ def test_a_prediction_that_was_painted_on_is_kept(model):
     image = model.add_image(np.zeros((20, 30)), name="flat")
     cells = np.zeros((20, 30), np.int32)
     cells[10:14, 10:14] = 1
-    edited = _layers.show_prediction(model, image, cells)
+    edited = _cell_layers.show_prediction(model, image, cells)
     paint(edited)
     now = edited.data.copy()
-    new = _layers.show_piece(
+    new = _cell_layers.show_piece(
         model, image, np.full((2, 2), 3, np.int32), (slice(5, 7), slice(5, 7)), (None, None)
     )
     np.testing.assert_array_equal(edited.data, now)
@@ -157,16 +157,16 @@ def test_a_prediction_that_was_painted_on_is_kept(model):
     assert new.name == "flat · prediction"
     assert (new.data[6, 6], new.data[11, 11]) == (3, 1)  # the rest as it was shown
     assert _layers.find(model, _layers.PREDICTION, image) is new
-    assert _layers.show_prediction(model, image, cells) is new  # which nobody painted on
+    assert _cell_layers.show_prediction(model, image, cells) is new  # which nobody painted on
     assert (new.data == cells).all()
     paint(edited, (2, 2))
-    assert _layers.show_prediction(model, image, cells) is new
+    assert _cell_layers.show_prediction(model, image, cells) is new
 
 
 def test_of_a_stack_that_was_painted_on_the_other_planes_come_along(model, stack):
-    edited = _layers.show_prediction(model, stack, np.ones((20, 30), np.int32))
+    edited = _cell_layers.show_prediction(model, stack, np.ones((20, 30), np.int32))
     paint(edited, (2, 1, 1))
-    new = _layers.show_prediction(model, stack, np.full((20, 30), 2, np.int32))
+    new = _cell_layers.show_prediction(model, stack, np.full((20, 30), 2, np.int32))
     assert new is not edited
     assert (new.data[3] == 2).all()
     assert (edited.data[3] == 1).all()

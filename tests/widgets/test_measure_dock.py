@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unet.widgets import _layers, _planes
+from napari_unet.widgets import _cell_layers, _layers, _planes
 from napari_unet.widgets._session import session
 from napari_unet.widgets.measure_dock import MeasureDock
 
@@ -28,7 +28,7 @@ def five_cells(shape=(64, 64)):
 @pytest.fixture
 def dock(qtbot, model, add_cells):
     image, _ = add_cells(model)
-    _layers.show_prediction(model, image, five_cells())
+    _cell_layers.show_prediction(model, image, five_cells())
     dock = MeasureDock(model)
     qtbot.addWidget(dock)
     dock.resize(320, 700)
@@ -95,7 +95,7 @@ def test_the_annotation_where_nothing_is_predicted(qtbot, model, add_cells):
         dock.show()
     assert dock.measurer.layer is painted
     with qtbot.waitSignal(dock.measurer.measured):  # a prediction arrives
-        _layers.show_prediction(model, dock.session.image, five_cells())
+        _cell_layers.show_prediction(model, dock.session.image, five_cells())
     assert dock.measurer.layer.name == "hela · prediction"
     dock.cells.setCurrentIndex(dock.cells.findText("by hand"))
     with qtbot.waitSignal(dock.measurer.measured):
@@ -320,7 +320,7 @@ def test_slots_take_less_than_a_frame_on_a_large_plane(qtbot, dock, model):
     model.layers.clear()
     image = model.add_image(np.zeros(large.shape, np.uint8), name="large")
     with qtbot.waitSignal(dock.measurer.measured):
-        _layers.show_prediction(model, image, large)
+        _cell_layers.show_prediction(model, image, large)
     measured = dock._measured
     costs = {}
     for name, work in {

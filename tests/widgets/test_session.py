@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 
 from napari_unet.core.config import WeightConfig
 from napari_unet.core.errors import InputError
-from napari_unet.widgets import _classes, _layers
+from napari_unet.widgets import _cell_layers, _classes, _layers
 from napari_unet.widgets._session import session
 
 
@@ -76,7 +76,7 @@ def test_the_choice_of_the_person_stays(model, add_cells):
 def test_own_maps_are_no_images_and_predictions_no_annotation(model):
     image = model.add_image(np.zeros((16, 16), np.uint8))
     _layers.show_weights(model, image, np.zeros((16, 16), np.float32))
-    _layers.show_prediction(model, image, np.zeros((16, 16), np.int32))
+    _cell_layers.show_prediction(model, image, np.zeros((16, 16), np.int32))
     state = session(model)
     assert state.image is image
     assert state.labels is None

@@ -23,11 +23,8 @@ from numpy.typing import NDArray
 
 from napari_unet.core.comparison import Verdict
 from napari_unet.core.errors import InputError
-from napari_unet.core.types import Region
 from napari_unet.widgets import _planes
-from napari_unet.widgets._edited import is_edited, set_aside, watch_for_edits
 from napari_unet.widgets._planes import PlaneIndex
-from napari_unet.widgets._upload import upload_labels
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -57,17 +54,6 @@ _NAMES = {
     **{role: role for role in VERDICTS},
     MARKER: "chosen cell",
 }
-VERDICT_COLORS = {
-    Verdict.TRUE_POSITIVE: "#1fb37d",
-    Verdict.FALSE_POSITIVE: "#f0503c",
-    Verdict.FALSE_NEGATIVE: "#4a9df0",
-    Verdict.MERGED: "#e69f00",
-    Verdict.SPLIT: "#cc79a7",
-}
-"""Green is right, red too many, blue missing; joined and cut cells are outlined."""
-
-_OUTLINED = (Verdict.MERGED, Verdict.SPLIT)
-_OUTLINE = 3  # px
 _COLORS = 2**14 - 2
 
 _AnyLayer = TypeVar("_AnyLayer", bound="Layer")
@@ -97,9 +83,9 @@ def find(viewer: ViewerModel, role: str, image: Image | Labels) -> Any | None:
 def add_annotation(viewer: ViewerModel, image: Image) -> Labels:
     """Add an empty int32 Labels layer over `image`, as large as its full resolution."""
     layer = Labels(
-        _zeros(image, np.int32), colormap=annotation_colors(), **_describe(ANNOTATION, image)
+        zeros_over(image, np.int32), colormap=annotation_colors(), **describe(ANNOTATION, image)
     )
-    return _add(viewer, layer)
+    return add_quietly(viewer, layer)
 
 
 def add_regions(viewer: ViewerModel, image: Image) -> Shapes:
@@ -110,10 +96,10 @@ def add_regions(viewer: ViewerModel, image: Image) -> Shapes:
         edge_color=REGION_COLOR,
         edge_width=width,
         face_color=[0.0, 0.0, 0.0, 0.0],
-        **_describe(REGIONS, image),
+        **describe(REGIONS, image),
     )
     layer.current_edge_width = width
-    return _add(viewer, layer)
+    return add_quietly(viewer, layer)
 
 
 def add_marker(viewer: ViewerModel, labels: Labels) -> Shapes:
@@ -122,9 +108,9 @@ def add_marker(viewer: ViewerModel, labels: Labels) -> Shapes:
         ndim=labels.ndim,
         edge_color=MARKER_COLOR,
         face_color=[0.0, 0.0, 0.0, 0.0],
-        **_describe(MARKER, labels),
+        **describe(MARKER, labels),
     )
-    return _add(viewer, layer)
+    return add_quietly(viewer, layer)
 
 
 def show_weights(
@@ -145,7 +131,7 @@ def show_weights(
     """
     index = index or _planes.find_plane(viewer, image)
     shape = tuple(
-        size if place is None else 1 for size, place in zip(_shape(image), index, strict=True)
+        size if place is None else 1 for size, place in zip(shape_over(image), index, strict=True)
     )
     translate = _origin(image, index)
     layer = find(viewer, WEIGHTS, image)
@@ -165,143 +151,15 @@ def show_weights(
         blending="translucent_no_depth",
         opacity=0.8,
         contrast_limits=(0.0, max(1.0, float(weights.max(initial=0.0)))),
-        **{**_describe(WEIGHTS, image), "translate": translate},
+        **{**describe(WEIGHTS, image), "translate": translate},
     )
-    return _add(viewer, layer, above=image)
+    return add_quietly(viewer, layer, above=image)
 
 
 def weights_plane(layer: Image, index: PlaneIndex) -> NDArray[np.float32]:
     """The (H, W) view into the data of a layer that `show_weights` made for `index`."""
     plane: NDArray[np.float32] = layer.data[tuple(slice(None) if i is None else 0 for i in index)]
     return plane
-
-
-def show_prediction(
-    viewer: ViewerModel,
-    image: Image,
-    labels: NDArray[np.int32],
-    region: Region | None = None,
-    index: PlaneIndex | None = None,
-) -> Labels:
-    """Show predicted cells over `image`; the layer is updated in place where there is one.
-
-    Parameters
-    ----------
-    labels : (H, W) int32 array
-        Instances of the whole plane, or of `region` alone. Those of a whole image that is no
-        stack become the data of the layer, without a copy.
-    region : optional
-        The part of the plane that is new; the rest keeps what it shows.
-    index : optional
-        The plane of a stack; the one in view by default.
-    """
-    return _show_labels(viewer, image, PREDICTION, labels, region, index)
-
-
-def add_prediction(viewer: ViewerModel, image: Image, labels: Any) -> Labels:
-    """Add the cells of all planes of `image` as they were predicted before.
-
-    Parameters
-    ----------
-    labels : array of integers, or a list of such at falling resolution
-        NumPy or dask. Where it does not fit the image, it is a layer like any other.
-    """
-    data = labels[0] if isinstance(labels, list) else labels
-    named = _describe(PREDICTION, image)
-    if data.shape != _shape(image):
-        named = {"name": named["name"]}
-    layer = Labels(labels, **named)
-    watch_for_edits(layer)
-    return _add(viewer, layer, above=image)
-
-
-def show_corrected(
-    viewer: ViewerModel, image: Image, labels: NDArray[np.int32], index: PlaneIndex
-) -> Labels:
-    """Show the cells of a plane as they are after proofreading, (H, W), in a layer of their own."""
-    return _show_labels(viewer, image, CORRECTED, labels, None, index, top=True)
-
-
-def show_verdict(
-    viewer: ViewerModel,
-    image: Image,
-    verdict: Verdict,
-    labels: NDArray[np.int32],
-    index: PlaneIndex | None = None,
-) -> Labels:
-    """Show the cells of one kind over `image`, on top where the layer is new.
-
-    Parameters
-    ----------
-    labels : (H, W) int32 array
-        Those of `MatchMap.labels`; they become the data of the layer where it is no stack.
-    index : optional
-        The plane of a stack; the one in view by default.
-    """
-    # one colour that comes round with each number: napari maps it faster than a direct colormap
-    colors = CyclicLabelColormap(colors=["transparent", VERDICT_COLORS[verdict]], name=verdict)
-    return _show_labels(
-        viewer, image, verdict, labels, None, index, colormap=colors, opacity=0.6, top=True
-    )
-
-
-def _show_labels(
-    viewer: ViewerModel,
-    image: Image,
-    role: str,
-    labels: NDArray[np.int32],
-    region: Region | None,
-    index: PlaneIndex | None,
-    top: bool = False,
-    **look: Any,
-) -> Labels:
-    index = index or _planes.find_plane(viewer, image)
-    layer = find(viewer, role, image)
-    is_all = region is None and labels.shape == _planes.spatial_shape(image)
-    before = None
-    if layer is not None and set_aside(layer, KEY):
-        layer, before = None, layer.data
-    if layer is None:
-        if is_all:
-            data = labels
-        elif before is not None and before.shape == _shape(image):
-            data = np.array(before)
-        else:
-            data = _zeros(image, np.int32)
-        layer = Labels(data, **look, **_describe(role, image))
-        if role == PREDICTION:
-            watch_for_edits(layer)
-        if role in _OUTLINED:
-            layer.contour = _OUTLINE
-        if not is_all:
-            layer.data[_planes.plane_slices(index)][region or ...] = _part(labels, region)
-        above = None if top else find(viewer, WEIGHTS, image) or image
-        return _add(viewer, layer, above=above)
-    if is_all:
-        layer.data = labels
-        return layer
-    _make_fit(layer, image)
-    layer.data[_planes.plane_slices(index)][region or ...] = _part(labels, region)
-    if index == _planes.find_plane(viewer, image):
-        layer.refresh(extent=False, highlight=False)
-    return layer
-
-
-def show_piece(
-    viewer: ViewerModel,
-    image: Image,
-    labels: NDArray[np.int32],
-    region: Region,
-    index: PlaneIndex,
-) -> Labels:
-    """As `show_prediction` of a part while more is on its way: only that part is drawn anew."""
-    layer = find(viewer, PREDICTION, image)
-    if layer is None or is_edited(layer) or index != _planes.find_plane(viewer, image):
-        return show_prediction(viewer, image, labels, region, index)
-    _make_fit(layer, image)
-    layer.data[_planes.plane_slices(index)][region] = labels
-    upload_labels(viewer, layer, region)
-    return layer
 
 
 @cache
@@ -347,7 +205,7 @@ def selection_kept(viewer: ViewerModel) -> Iterator[None]:
         layers.selection = before
 
 
-def _add(viewer: ViewerModel, layer: _AnyLayer, above: Layer | None = None) -> _AnyLayer:
+def add_quietly(viewer: ViewerModel, layer: _AnyLayer, above: Layer | None = None) -> _AnyLayer:
     """Add `layer` on top, or right above another one."""
     place = len(viewer.layers) if above is None else viewer.layers.index(above) + 1
     with selection_kept(viewer):
@@ -355,7 +213,7 @@ def _add(viewer: ViewerModel, layer: _AnyLayer, above: Layer | None = None) -> _
     return layer
 
 
-def _describe(role: str, image: Image | Labels) -> dict[str, Any]:
+def describe(role: str, image: Image | Labels) -> dict[str, Any]:
     """Name, role and place in the world of a layer that belongs to `image`."""
     return {
         "name": f"{image.name} · {_NAMES[role]}",
@@ -378,15 +236,15 @@ def _scale(image: Image) -> NDArray[np.float64]:
     return scale
 
 
-def _shape(image: Image) -> tuple[int, ...]:
+def shape_over(image: Image) -> tuple[int, ...]:
     """That of a layer of ours, which is of all channels alike."""
     channels = _planes.channel_axis(image)
     sizes = enumerate(_planes.spatial_shape(image))
     return tuple(1 if axis == channels else size for axis, size in sizes)
 
 
-def _zeros(image: Image, dtype: type[np.generic]) -> NDArray[Any]:
-    shape = _shape(image)
+def zeros_over(image: Image, dtype: type[np.generic]) -> NDArray[Any]:
+    shape = shape_over(image)
     try:
         return np.zeros(shape, dtype=dtype)
     except MemoryError:
@@ -399,12 +257,12 @@ def _zeros(image: Image, dtype: type[np.generic]) -> NDArray[Any]:
 
 def fits(layer: Labels, image: Image) -> bool:
     """Whether a layer of ours has the size that belongs to its image, as it is now."""
-    return bool(layer.data.shape == _shape(image))
+    return bool(layer.data.shape == shape_over(image))
 
 
-def _make_fit(layer: Labels, image: Image) -> None:
+def make_fit(layer: Labels, image: Image) -> None:
     if not fits(layer, image):
-        layer.data = _zeros(image, np.int32)
+        layer.data = zeros_over(image, np.int32)
         layer.scale, layer.translate = _scale(image), _origin(image)
 
 
@@ -418,10 +276,3 @@ def _origin(image: Image, index: PlaneIndex | None = None) -> NDArray[np.float64
         return np.asarray(image.translate)
     start = image.data_to_world(place)
     return np.asarray(image.affine.inverse(start))
-
-
-def _part(labels: NDArray[Any], region: Region | None) -> NDArray[Any]:
-    """The labels of the region, whether `labels` is that part or the whole plane."""
-    if region is None or labels.shape == tuple(part.stop - part.start for part in region):
-        return labels
-    return labels[region]

@@ -12,7 +12,7 @@ from napari_unet.core.config import InstanceConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Region, TileDone
 from napari_unet.core.unfinished import Piece, label_finished, meet
-from napari_unet.widgets import _layers, _planes
+from napari_unet.widgets import _cell_layers, _layers, _planes
 from napari_unet.widgets._asked import Asked
 from napari_unet.widgets._planes import PlaneIndex, Reader
 from napari_unet.widgets._session import Session
@@ -144,7 +144,9 @@ class LiveTiles(QObject):
         if asked is not self._asked or self._find_view(asked) is None:
             return  # all of it is there by now, or another plane is in view
         image = asked.image(self._session)
-        _layers.show_piece(self._session.viewer, image, piece.labels, piece.region, self._index)
+        _cell_layers.show_piece(
+            self._session.viewer, image, piece.labels, piece.region, self._index
+        )
         self._unshown = [tile for tile in self._unshown if tile not in new]
         self._soon.start()
 

@@ -13,7 +13,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.label_planes import open_labels
 from napari_unet.core.lazy_image import is_zarr
 from napari_unet.core.ngff import open_levels
-from napari_unet.widgets import _layers
+from napari_unet.widgets import _cell_layers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -40,10 +40,10 @@ def open_result(viewer: ViewerModel, image: Path, result: Path) -> None:
         raise InputError(f"“{image}” is no image to napari: drop it on the window by yourself.")
     if is_zarr(result):
         levels = [da.from_zarr(level) for level in open_levels(result)]
-        _layers.add_prediction(viewer, layer, levels)
+        _cell_layers.add_prediction(viewer, layer, levels)
         return
     planes = [read() for _, read in open_labels(result)]
-    _layers.add_prediction(viewer, layer, np.stack(planes) if len(planes) > 1 else planes[0])
+    _cell_layers.add_prediction(viewer, layer, np.stack(planes) if len(planes) > 1 else planes[0])
 
 
 def _comes_from(layer: object, path: Path) -> bool:

@@ -14,7 +14,7 @@ from napari_unet.core.config import InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Prediction, Region, TileDone, Warned
 from napari_unet.core.unfinished import Piece
-from napari_unet.widgets import _layers, _planes
+from napari_unet.widgets import _cell_layers, _planes
 from napari_unet.widgets._asked import Asked, Progress
 from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._features import write_predicted
@@ -265,7 +265,7 @@ class Predictor(QObject):
         try:
             image = asked.image(self._session)
             viewer = self._session.viewer
-            layer = _layers.show_prediction(viewer, image, settled.labels, asked.region, index)
+            layer = _cell_layers.show_prediction(viewer, image, settled.labels, asked.region, index)
             if _planes.count_planes(image) == 1:
                 write_predicted(layer, settled.cells, settled.kept)
         except InputError as error:
@@ -311,7 +311,7 @@ class Predictor(QObject):
             return
         try:
             image = asked.image(self._session)
-            _layers.show_piece(self._session.viewer, image, piece.labels, piece.region, index)
+            _cell_layers.show_piece(self._session.viewer, image, piece.labels, piece.region, index)
         except InputError as error:
             self._refuse(asked, error)
             return

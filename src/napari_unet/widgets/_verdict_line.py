@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_unet.core.comparison import MatchMap, Verdict
-from napari_unet.widgets._layers import VERDICT_COLORS
+from napari_unet.widgets._cell_layers import VERDICT_COLORS
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _MEANING = (

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QPushButto
 from napari_unet.core import proofreading
 from napari_unet.core.errors import InputError
 from napari_unet.core.proofreading import Cell, Edit, Mask, Verdict, combine
-from napari_unet.widgets import _canvas_click, _keys, _layers
+from napari_unet.widgets import _canvas_click, _cell_layers, _keys
 from napari_unet.widgets._cell_marker import clear_mark, remove_mark
 from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._dock import Dock
@@ -209,7 +209,7 @@ class CorrectDock(Dock):
         def show(corrected: tuple[NDArray[np.int32], int]) -> None:
             labels, cells = corrected
             if image in self.session.viewer.layers:
-                _layers.show_corrected(self.session.viewer, image, labels, index)
+                _cell_layers.show_corrected(self.session.viewer, image, labels, index)
                 self.state.setText(
                     "1 cell is shown." if cells == 1 else f"{cells} cells are shown."
                 )

@@ -18,7 +18,7 @@ from napari_unet.core.card import read_card
 from napari_unet.core.comparison import MatchMap, Verdict
 from napari_unet.core.errors import InputError
 from napari_unet.core.start_models import start_model_files
-from napari_unet.widgets import _layers
+from napari_unet.widgets import _cell_layers, _layers
 from napari_unet.widgets._ap_plot import ApPlot
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import tidy
@@ -163,7 +163,7 @@ class EvaluateDock(Dock):
             for verdict, labels in self._judged.explained.labels.items():
                 shown = _layers.find(self.session.viewer, verdict, image)
                 if shown is not None or self._judged.explained.places[verdict]:
-                    _layers.show_verdict(
+                    _cell_layers.show_verdict(
                         self.session.viewer, image, verdict, labels, self._judged.index
                     )
         except InputError as error:
