@@ -145,6 +145,13 @@ def test_without_a_size_the_image_ends_with_the_last_cell(tmp_path):
         assert "how large the image is" in read.remarks[0]
 
 
+def test_cells_that_reach_out_of_any_image_need_its_size():
+    far = Shape(np.ones((2, 2), bool), (10**6, 10**6))
+    with pytest.raises(InputError, match="give the size"):
+        put_together([far], None, "cells.geojson")
+    assert not put_together([far], (9, 9), "cells.geojson").labels.any()
+
+
 # --- other programs ------------------------------------------------------------------------------
 
 CELLS = np.zeros((24, 30), np.int32)

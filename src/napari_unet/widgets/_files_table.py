@@ -84,7 +84,7 @@ def describe_file(file: FileDone) -> str:
 
 
 class FilesView(QTableView):
-    """Shows a `FilesModel`; it follows the row that gets further until somebody scrolls.
+    """Shows a `FilesModel`.
 
     Signals
     -------
@@ -112,6 +112,12 @@ class FilesView(QTableView):
         header.setStretchLastSection(True)
         header.resizeSection(0, 20 * self.fontMetrics().averageCharWidth())
         self.doubleClicked.connect(lambda index: self.opened.emit(index.row()))
+
+    def follow(self, row: int) -> None:
+        """Bring a row into view, unless somebody scrolled away from the one before it."""
+        before = self.visualRect(self.model().index(max(row - 1, 0), 0))
+        if self.viewport().rect().intersects(before):
+            self.scrollTo(self.model().index(row, 0))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.currentIndex().isValid():

@@ -151,8 +151,8 @@ class FolderPage(QWidget):
         total = self.files.rowCount()
         if isinstance(event, FileDone):
             self.files.finish(self._through, event)
-            self.table.scrollTo(self.files.index(self._through, 0))
             self._through += 1
+            self.table.follow(min(self._through, total - 1))
             self._cells += event.cells or 0
             self.bar.run(f"File {self._through} of {total}", self._through / total)
             return

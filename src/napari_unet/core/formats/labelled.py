@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.errors import InputError
 from napari_unet.core.label_boxes import find_boxes
+
+_LARGEST = 2**31  # px of an image that nobody says the size of
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +85,7 @@ def take_apart(labelled: Labelled) -> Iterator[Shape]:
             )
 
 
-def put_together(
-    shapes: Iterable[Shape], size: tuple[int, int] | None, name: str, frames: int = 1
-) -> Labelled:
+def put_together(shapes: Iterable[Shape], size: tuple[int, int] | None, name: str) -> Labelled:
     """Draw shapes into one label image, large ones first: where two overlap the smaller one wins.
 
     Parameters
@@ -95,18 +96,26 @@ def put_together(
         By default as large as the shapes reach. What lies outside is cut off.
     name : str
         How remarks call the file.
-    frames : int
-        At least so many; more than one makes a stack.
+
+    Raises
+    ------
+    InputError
+        No size is given and the shapes reach farther than any image.
     """
     cells = list(shapes)
     remarks = []
     if size is None:
         size = _reach(cells)
+        if size[0] * size[1] > _LARGEST:
+            raise InputError(
+                f"The cells of “{name}” reach out to {size[0]} × {size[1]} px: give the size of "
+                "the image, or the image."
+            )
         remarks.append(
             f"“{name}” does not say how large the image is: it is taken to end with the last "
             "cell; give its size or the image."
         )
-    frames = max([frames, *(cell.frame + 1 for cell in cells)])
+    frames = max([1, *(cell.frame + 1 for cell in cells)])
     numbers = _number(cells)
     labels = np.zeros((frames, *size), np.int32)
     lost: set[int] = set()
