@@ -131,7 +131,7 @@ class Run:
 
     def step(self) -> Stepped:
         """One optimiser step; its loss is read after the next one has been queued."""
-        if self.steps == 0 and self.card.training["start_from"] is not None:
+        if self.steps == 1 and self.card.training["start_from"] is not None:
             # the first process has judged: the others do as it does
             careful = bool(parallel.agree(float(self.fine_tuning)))
             if self.fine_tuning and not careful:
@@ -213,12 +213,12 @@ class Run:
         """At equal steps of a step budget; else by the clock, at a tenth of the time at most.
 
         The first looks come early, so that the person soon sees cells. A start model is looked
-        at before anything is learnt.
+        at after the first step, whose loss is seen sooner than that takes.
         """
-        if not self.judges or self.validated_step == self.steps:
+        if not self.judges or self.steps == 0 or self.validated_step == self.steps:
             return False
-        if self.steps == 0 or self.fraction >= 1:
-            return self.steps > 0 or self.fine_tuning
+        if self._start_is_unknown or self.fraction >= 1:
+            return True
         if self.config.steps is not None:
             return self.steps % max(1, self.config.steps // self.config.validations) == 0
         now = time.perf_counter()
@@ -227,31 +227,21 @@ class Run:
         pause = max(min(regular, early), 9 * self.validation_took)
         return now - self.validated_at > pause
 
+    @property
+    def _start_is_unknown(self) -> bool:
+        return self.start is not None and self.validated_step < 0
+
     def validate(self) -> Generator[Judging | Validated | Warned, None, None]:
-        """Score the averaged network, and keep it if it is the best so far."""
-        begin = time.perf_counter()
-        net, scores = yield from self._judge()
-        # of few cells some may be missed by chance: `margin` grows as they get fewer
-        seen = scores["mean_ap"] + self.validator.margin
-        if self.start is not None and self.steps == 0 and seen < 2 * _UNKNOWN:
-            self._learn_anew()
-            net, scores = yield from self._judge()
-            yield Warned(
-                "The start model does not find these cells: they are learned anew from its weights."
-            )
-        if self.start is not None and self.steps == 0 and self.validator.echoed >= 0.5:
-            self.echoed = True
-            yield Warned(
-                "Most of the held-out cells are as the start model had drawn them, so they cannot "
-                "tell whether it gets better: what is learnt is kept as long as it finds them too."
-            )
+        """Score the averaged network, and keep it if it is the best so far; first the start."""
+        begin, step = time.perf_counter(), 0 if self._start_is_unknown else self.steps
+        net, scores = yield from (self._judge() if step else self._judge_start())
         better = not self.config.keep_best or scores[self._measure] >= self._to_beat()
-        event = Validated(step=self.steps, best=better, **scores)
+        event = Validated(step=step, best=better, **scores)
         self.log.add(event)
         if better:
-            self.best = self._snapshot(net, {"step": self.steps, **scores})
+            self.best = self._snapshot(net, {"step": step, **scores})
             self._save(self.best)
-        self.validated_step = self.steps
+        self.validated_step = step
         self.validated_at = time.perf_counter()
         self.validation_took = self.validated_at - begin
         self.rising = self.rising + 1 if scores["loss"] > 1.05 * self.lowest else 0
@@ -262,6 +252,27 @@ class Run:
                 "The held-out part gets worse while training goes on: the best state is kept; "
                 "painting more cells will help more than more time."
             )
+
+    def _judge_start(self) -> Generator[Judging | Warned, None, tuple[nn.Module, dict[str, float]]]:
+        """Score the start model, and find out how far it can be trusted."""
+        net = self.start
+        assert net is not None
+        start = _with_net(self.segmenter, net)
+        scores = yield from self.validator.score(start)
+        # of few cells some may be missed by chance: `margin` grows as they get fewer
+        if scores["mean_ap"] + self.validator.margin < 2 * _UNKNOWN:
+            self._learn_anew()
+            scores = yield from self.validator.score(start)
+            yield Warned(
+                "The start model does not find these cells: they are learned anew from its weights."
+            )
+        elif self.validator.echoed >= 0.5:
+            self.echoed = True
+            yield Warned(
+                "Most of the held-out cells are as the start model had drawn them, so they cannot "
+                "tell whether it gets better: what is learnt is kept as long as it finds them too."
+            )
+        return net, scores
 
     def _learn_anew(self) -> None:
         """Take a start model that cannot find the cells for no more than first weights.

@@ -153,7 +153,7 @@ def _work(run: Run) -> Generator[TrainEvent, Sequence[Sample] | None, Model]:
     try:
         while True:
             run.tick()
-            if run.validation_due():
+            while run.validation_due():
                 yield from run.validate()
             if run.fraction >= 1:
                 break
