@@ -293,6 +293,16 @@ def test_channels_that_do_not_fit_are_a_sentence(qtbot, dock, folder, warned):
     assert dock.session.compute.predictions == []
 
 
+def test_a_whole_image_that_is_too_large_is_predicted_from_its_file(qtbot, dock, monkeypatch):
+    monkeypatch.setattr("napari_unet.widgets._asked.READ_WHOLE", 64 * 64 - 1)
+    click(qtbot, dock)
+    assert "under Folder of images" in dock.bar.sentence
+    assert not dock.session.compute.predictions
+    monkeypatch.setattr(dock.session, "visible_region", lambda: (slice(0, 64), slice(0, 64)))
+    dock.visible.setChecked(True)
+    assert click(qtbot, dock).predictions
+
+
 def test_the_image_is_closed_meanwhile(qtbot, dock, model, warned):
     compute = click(qtbot, dock)
     model.layers.remove("hela")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_unet.core.card import ModelCard, read_card
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.errors import InputError
+from napari_unet.core.lazy_image import READ_WHOLE
 from napari_unet.core.linking import Tracks
 from napari_unet.core.stack import MEASURED, choose_evenly
 from napari_unet.core.types import Region
@@ -76,6 +77,11 @@ class Asked:
                 "one: uncheck Link ids under Advanced."
             )
         rows, columns = session.plane_shape()
+        if region is None and rows * columns > READ_WHOLE:
+            raise InputError(
+                f"“{image.name}” has {rows * columns / 1e6:.0f} million pixels a plane: predict "
+                "what is in view, or its file, as a TIFF or OME-Zarr, under Folder of images."
+            )
         self.box: Region = region or (slice(0, rows), slice(0, columns))
         self.plane_shape = rows, columns
         self.overview = _overview(session, self.planes) if whole_stack else None
