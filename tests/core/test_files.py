@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import (
     expand,
+    name_results,
     pair_by_stem,
     read_image,
     read_labels,
@@ -471,3 +472,25 @@ def test_real_images_and_labels_pair(shared_data: Path) -> None:
     assert len(pairs) == 8
     for image, labels in pairs:
         assert read_image(image).shape[1:] == read_labels(labels).shape
+
+
+class _Compared(type(Path())):
+    """A path that counts how often it is compared."""
+
+    times = 0
+
+    def __eq__(self, other):
+        _Compared.times += 1
+        return super().__eq__(other)
+
+    __hash__ = type(Path()).__hash__
+
+
+def test_the_results_of_many_files_are_not_compared_each_with_all(tmp_path):
+    paths = [Path(f"cell{number}.tif") for number in range(300)]
+    _Compared.times = 0
+    targets = name_results(paths, _Compared(tmp_path))
+    assert [target.name for target in targets] == [path.name for path in paths]
+    assert _Compared.times < 3 * len(paths)
+    with pytest.raises(InputError, match="Two files are called 'cell7'"):
+        name_results([*paths, Path("cell7.png")], _Compared(tmp_path))

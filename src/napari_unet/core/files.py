@@ -180,8 +180,9 @@ def name_results(paths: list[Path], folder: Path) -> list[Path]:
     targets = [
         folder / f"{path.name.removesuffix(path.suffix).removesuffix('.ome')}.tif" for path in paths
     ]
+    shared = Counter(targets)
     for path, target in zip(paths, targets, strict=True):
-        if targets.count(target) > 1:
+        if shared[target] > 1:
             raise InputError(
                 f"Two files are called {target.stem!r}, such as {path}: "
                 "write them into different folders."
