@@ -14,7 +14,7 @@ from qtpy.QtGui import QDropEvent
 from fake_compute import FakeCompute, write_model
 from napari_unet.core.files import write_labels
 from napari_unet.core.samples import make_sample
-from napari_unet.core.types import FileDone, PlaneDone, TileDone
+from napari_unet.core.types import FileDone, PlaneDone, Resumed, TileDone
 from napari_unet.widgets import _layers, _model_files
 from napari_unet.widgets._form import Fold
 from napari_unet.widgets._session import session
@@ -126,6 +126,31 @@ def test_what_is_missing_is_a_sentence(qtbot, page, tmp_path, warned):
         assert page.bar.state is TaskState.FAILED
         assert page.source.isEnabled()
     assert not page._session.compute.batches
+
+
+def test_where_nothing_could_be_predicted_it_failed(qtbot, page, images, warned):
+    compute = begin(qtbot, page, images)
+    for number, path in enumerate(sorted(images.glob("*.tif")), 1):
+        failed = through(path, number, "failed", sentence=f"“{path}” is of 3 channels.")
+        compute.happened.emit(1, failed)
+    assert words(page) == ["left out: is of 3 channels."] * 3
+    compute.done.emit(1, {})
+    assert page.bar.state is TaskState.FAILED
+    assert "None of the images" in warned[-1]
+
+
+def test_a_large_image_says_what_was_done_before(qtbot, page, images):
+    compute = begin(qtbot, page, images)
+    compute.happened.emit(1, Resumed(214, 3))
+    assert words(page)[0] == "going on: 214 tiles were done before"
+
+
+def test_labels_that_cannot_be_written_are_a_sentence(qtbot, page, images, warned):
+    (images / "predicted").write_text("in the way")
+    begin(qtbot, page, images)
+    qtbot.waitUntil(lambda: bool(warned))
+    assert "cannot be made" in warned[-1]
+    assert page.source.isEnabled()
 
 
 def test_a_folder_or_a_file_of_it_is_dropped(page, images):

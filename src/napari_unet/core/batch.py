@@ -115,9 +115,9 @@ def predict_files(
                 batch, model, path, target, (len(files) + 1, len(pairs)), settings
             )
             rows[key] = make_row(done, settings)
+            if len(pairs) > 1:
+                write_rows(batch.folder / RESULTS, rows)
         files.append(done)
-        if len(pairs) > 1:
-            write_rows(batch.folder / RESULTS, rows)
         yield done
     return files
 

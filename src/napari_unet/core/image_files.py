@@ -24,12 +24,17 @@ def find_images(names: Iterable[str | Path]) -> list[Path]:
         if is_zarr(path):
             found[path] = None
             continue
-        inside = sorted(path.iterdir()) if path.is_dir() else []
-        zarrs = [child for child in inside if child.is_dir() and is_zarr(child)]
         try:
-            found.update(dict.fromkeys(expand(name)))
+            inside = sorted(path.iterdir()) if path.is_dir() else []
+            zarrs = [child for child in inside if child.is_dir() and is_zarr(child)]
+            files = expand(name)
         except InputError:
             if not zarrs:
                 raise
-        found.update(dict.fromkeys(zarrs))
+            files = []
+        except OSError as error:
+            raise InputError(
+                f"“{path}” cannot be looked into ({error.strerror}): choose another folder."
+            ) from error
+        found.update(dict.fromkeys([*files, *zarrs]))
     return list(found)

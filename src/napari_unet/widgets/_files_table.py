@@ -46,6 +46,10 @@ class FilesModel(QAbstractTableModel):
         file = self._done.get(row)
         return file if file is not None and file.result else None
 
+    def count_results(self) -> int:
+        """How many files something was made of, now or before."""
+        return sum(bool(file.result) for file in self._done.values())
+
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         return 0 if parent is not None and parent.isValid() else len(self._paths)
 

@@ -20,6 +20,7 @@ from napari_unet.core.types import (
     FileDone,
     Looking,
     PlaneDone,
+    Resumed,
     TileDone,
 )
 from napari_unet.widgets._connections import Connections
@@ -31,7 +32,6 @@ from napari_unet.widgets._session import Session
 from napari_unet.widgets._task_bar import TaskBar
 from napari_unet.widgets._worker import run
 
-_LOOKING = "looking how large its cells are"
 _STAGES = {
     TileDone: "tile",
     PlaneDone: "plane",
@@ -157,9 +157,10 @@ class FolderPage(QWidget):
             self.bar.run(f"File {self._through} of {total}", self._through / total)
             return
         stage = _STAGES.get(type(event))
-        looking = isinstance(event, Looking)
-        if (looking or stage is not None) and self._through < total:
-            words = _LOOKING if looking else f"{stage} {event.done} of {event.total}"
+        if isinstance(event, Looking | Resumed) and self._through < total:
+            self.files.tell(self._through, _describe(event))
+        elif stage is not None and self._through < total:
+            words = f"{stage} {event.done} of {event.total}"
             self.files.tell(self._through, words)
             part = event.done / event.total if isinstance(event, TileDone | PlaneDone) else 0
             self.bar.run(
@@ -169,22 +170,21 @@ class FolderPage(QWidget):
     def _on_done(self, job: int, result: dict[str, Any]) -> None:
         if job != self._job:
             return
-        total = self.files.rowCount()
-        failed = sum(self.files.result_of(row) is None for row in range(total))
-        left_out = f" · {failed} left out" if failed else ""
+        total, done = self.files.rowCount(), self.files.count_results()
+        if not done:
+            self._fail("None of the images could be predicted: the table says why of each.")
+            return
+        left_out = f" · {total - done} left out" if done < total else ""
         table = f" · {RESULTS}" if total > 1 else ""
-        self._end(
-            f"Done · {total - failed} of {total} files · {self._cells} cells{left_out}{table}"
-        )
+        self._end(f"Done · {done} of {total} files · {self._cells} cells{left_out}{table}")
 
     def _on_stopped(self, job: int, result: dict[str, Any]) -> None:
         if job == self._job:
             total = self.files.rowCount()
             if self._through < total:
                 self.files.tell(self._through, "stopped")
-            self._end(
-                f"Stopped · {self._through} of {total} files are done; Predict folder goes on."
-            )
+            done = self.files.count_results()
+            self._end(f"Stopped · {done} of {total} files are done; Predict folder goes on.")
 
     def _on_failed(self, job: int, sentence: str, details: str) -> None:
         if job == self._job:
@@ -217,6 +217,12 @@ class FolderPage(QWidget):
             open_result(self._session.viewer, Path(file.file), Path(file.result))
         except InputError as error:
             show_warning(str(error))
+
+
+def _describe(event: Looking | Resumed) -> str:
+    if isinstance(event, Looking):
+        return "looking how large its cells are"
+    return f"going on: {event.tiles} tiles were done before"
 
 
 def _pair(source: Path, into: Path) -> list[tuple[Path, Path]]:
