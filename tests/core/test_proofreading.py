@@ -243,3 +243,13 @@ def test_odd_and_unsure_cells_come_first():
     assert len(ranked) == 9
     assert rank_cells(labels, {8: 0.05})[0][0] == 8
     assert rank_cells(np.zeros((9, 9), np.int32)) == []
+
+
+def test_a_cell_that_the_border_cuts_is_no_fragment():
+    labels = np.zeros((80, 80), np.int32)
+    for number, (row, column) in enumerate([(20, 20), (20, 50), (50, 20), (50, 50), (78, 50)], 1):
+        labels[disc(labels.shape, (row, column), 8)] = number
+    labels[disc(labels.shape, (35, 35), 2)] = 6
+    ranked = dict(rank_cells(labels))
+    assert ranked[6] > 0.5
+    assert ranked[5] < 0.2

@@ -28,15 +28,19 @@ def rank_cells(
     list of (label, doubt)
         The doubt is the largest of three, each 0 to 1: 1 − solidity (area ÷ area of the convex
         hull, that of two joined cells is low), |log2(area ÷ median area)| ÷ 3 (fragments, joined
-        cells), and 1 − score.
+        cells; not of cells that the image's border cuts small), and 1 − score.
     """
     numbers = np.asarray(labels, np.int32)
-    table = regionprops_table(numbers, properties=("label", "area", "area_convex"))
+    table = regionprops_table(numbers, properties=("label", "area", "area_convex", "bbox"))
     label, area = table["label"], table["area"].astype(np.float64)
+    rows, columns = numbers.shape
+    cut = (table["bbox-0"] == 0) | (table["bbox-1"] == 0)
+    cut |= (table["bbox-2"] == rows) | (table["bbox-3"] == columns)
     # the hull runs through the corners of pixels: that of a small disc is larger than the disc
     doubt = np.clip(1 - area / np.maximum(table["area_convex"], 1), 0, 1)
     if len(area) >= _ENOUGH:
         odd = np.abs(np.log2(area / np.median(area))) / 3
+        odd[cut & (area < np.median(area))] = 0  # what lies outside is missing
         doubt = np.maximum(doubt, np.clip(odd, 0, 1))
     if scores:
         sure = np.array([scores.get(int(number), 1.0) for number in label])
