@@ -30,7 +30,7 @@ from napari_unet.core.events import exhaust
 from napari_unet.core.files import expand, pair_by_stem, read_image, read_labels
 from napari_unet.core.instances import label_instances
 from napari_unet.core.metrics import evaluate
-from napari_unet.core.models.unet import COMMON, find_zoom
+from napari_unet.core.models.zoom import COMMON, find_zoom
 from napari_unet.core.prediction import predict
 from napari_unet.core.resumable import is_resumable
 from napari_unet.core.starting import cell_diameters

@@ -85,7 +85,7 @@ def run_train(given: argparse.Namespace) -> dict[str, Any] | int:
     validation = []
     if given.val_images or given.val_labels:
         validation, names = _read_samples(given.val_images or [], given.val_labels or [], names)
-    config = read_flags(TRAIN_PRESETS[given.preset], given)
+    config = read_flags(TRAIN_PRESETS.get(given.preset, TrainConfig()), given)
     if "minutes" in given:
         config = dataclasses.replace(config, steps=None)
 
@@ -294,7 +294,7 @@ def _make_parser() -> argparse.ArgumentParser:
     train.add_argument("--labels", nargs="+", required=True, metavar="PATH")
     train.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL")
     train.add_argument("--architecture", default="unet")
-    train.add_argument("--preset", choices=list(TRAIN_PRESETS), default="default")
+    train.add_argument("--preset", default="default", help="of the architecture")
     train.add_argument(
         "--start-from",
         default="none",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,8 +10,7 @@ import torch
 from napari_unet.core.annotation import weight_map
 from napari_unet.core.config import WEIGHT_PRESETS, WeightConfig
 from napari_unet.core.models import MODELS
-from napari_unet.core.models.base import Batch
-from napari_unet.core.models.unet import UNet, UNetConfig, UNetSegmenter
+from napari_unet.core.models.unet import PixelBatch, UNet, UNetConfig, UNetSegmenter
 from napari_unet.core.types import Sample
 
 PAPER = UNetSegmenter.configure("paper", 1, 1, np.array([20.0]))
@@ -18,7 +18,7 @@ PAPER = UNetSegmenter.configure("paper", 1, 1, np.array([20.0]))
 
 def batch_of(image, index, weight):
     """Without a distance; half of the weight is of the border."""
-    return Batch(image, index, weight / 2, weight / 2, torch.zeros(index.shape))
+    return PixelBatch(image, index, weight / 2, weight / 2, torch.zeros(index.shape))
 
 
 def test_the_paper_preset_is_the_papers_network():
@@ -101,9 +101,10 @@ def test_the_distance_is_learnt_by_its_weighted_relative_entropy():
         (t * torch.log(t / p)) for t, p in ((distance, estimate), (1 - distance, 1 - estimate))
     ]
     expected = float((weight * (terms[0] + terms[1])).sum() / 64)
-    got = segmenter.loss(Batch(image, index, weight / 4, 3 * weight / 4, distance))["distance"]
+    batch = PixelBatch(image, index, weight / 4, 3 * weight / 4, distance)
+    got = segmenter.loss(batch)["distance"]
     assert got.item() == pytest.approx(expected, rel=1e-4)
-    none = segmenter.loss(Batch(image, index, weight / 4, 3 * weight / 4, estimate))["distance"]
+    none = segmenter.loss(dataclasses.replace(batch, distance=estimate))["distance"]
     assert none.item() == pytest.approx(0, abs=1e-6)
 
 
@@ -112,8 +113,8 @@ def test_where_the_distance_parts_cells_the_border_weighs_it_alone():
     segmenter.net.eval()
     image, index = torch.randn(1, 1, 8, 8), torch.zeros(1, 8, 8, dtype=torch.long)
     one, distance = torch.ones(1, 8, 8), torch.rand(1, 8, 8)
-    plain = segmenter.loss(Batch(image, index, one, torch.zeros_like(one), distance))
-    beside = segmenter.loss(Batch(image, index, one, 10 * one, distance))
+    plain = segmenter.loss(PixelBatch(image, index, one, torch.zeros_like(one), distance))
+    beside = segmenter.loss(PixelBatch(image, index, one, 10 * one, distance))
     assert beside["cross-entropy"].item() == pytest.approx(plain["cross-entropy"].item())
     assert beside["distance"].item() == pytest.approx(11 * plain["distance"].item(), rel=1e-5)
 

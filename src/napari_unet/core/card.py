@@ -42,6 +42,9 @@ class ModelCard:
         Median diameter of the cells it learned from, in pixels of the network; 0 where unknown.
     maps : int
         Maps of an image's size that a prediction consists of; 0 for one a class.
+    context, stride : int
+        How far around a tile the network looks, and what its tiles begin at multiples of, in
+        pixels of the network; 0 where the depth of the config tells.
     any_channels, any_size : bool
         Whether it takes images of any number of channels, and finds out by itself how large the
         cells of an image are; see `Segmenter.fit`.
@@ -61,6 +64,8 @@ class ModelCard:
     any_channels: bool = False
     any_size: bool = False
     maps: int = 0
+    context: int = 0
+    stride: int = 0
 
     def to_header(self) -> dict[str, str]:
         """As safetensors keeps it: text to text."""

@@ -72,14 +72,10 @@ class TileSampler:
         targets = self._segmenter.targets(samples, self._weights)
         for sample, target in zip(samples, targets, strict=True):
             image = torch.from_numpy(normalize(sample.image, self._normalization, sample.name))
-            maps = torch.from_numpy(
-                np.stack([
-                    target.index.astype(np.float32), target.weight, target.border, target.distance,
-                ])
-            )  # fmt: skip
-            known = target.weight > 0
+            known = target.known
             if not known.any():
                 continue
+            maps = torch.from_numpy(target.maps)
             anchors = _draw_anchors(known, known & (sample.labels > 0), self._seed)
             sources.append(_Source(image.to(self._device), maps.to(self._device), anchors))
             areas.append(np.count_nonzero(known))
@@ -95,9 +91,8 @@ class TileSampler:
         """
         tiles = [self._draw_tile(number, tile, augmentation) for number in numbers]
         image, target = (torch.stack(maps) for maps in zip(*tiles, strict=True))
-        index, weight, border, distance = target.unbind(1)
         image = image.contiguous(memory_format=torch.channels_last)
-        return Batch(image, index.long(), weight, border, distance)
+        return self._segmenter.collate(image, target)
 
     def _draw_tile(
         self, number: int, tile: int, augmentation: AugmentConfig

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 import napari_unet
 from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model, load_model
-from napari_unet.core.config import TRAIN_PRESETS, InstanceConfig, TrainConfig, to_dict
+from napari_unet.core.config import InstanceConfig, TrainConfig, to_dict
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_atomically
 from napari_unet.core.models import find_model
@@ -64,9 +65,9 @@ def start_model(
             scores={},
         )
         return card, segmenter
-    if preset not in TRAIN_PRESETS:
-        raise InputError(f"There is no preset {preset!r}: choose {' or '.join(TRAIN_PRESETS)}.")
     family = find_model(architecture)
+    if preset not in family.presets:
+        raise InputError(f"There is no preset {preset!r}: choose {' or '.join(family.presets)}.")
     plan = family.configure(preset, channels, classes, cell_diameters(samples))
     names = _names(class_names, classes)
     segmenter = family(plan)
@@ -80,8 +81,17 @@ def start_model(
         training=training,
         maps=segmenter.maps,
         diameter=_median_diameter(samples) / segmenter.pixel,
+        **_reach(segmenter),
     )
     return card, segmenter
+
+
+def _reach(segmenter: Segmenter) -> dict[str, Any]:
+    """How far the network looks, as the card has it."""
+    return {
+        "context": round(segmenter.tile_context / segmenter.pixel),
+        "stride": round(segmenter.stride / segmenter.pixel),
+    }
 
 
 def _names(given: Sequence[str], classes: int) -> tuple[str, ...]:
@@ -105,6 +115,7 @@ def _go_on(
         channels=channels,
         any_channels=False,
         maps=segmenter.maps,
+        **_reach(segmenter),
         classes=names + model.card.classes[len(names) :],
     )
     return card, segmenter

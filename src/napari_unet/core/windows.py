@@ -27,8 +27,10 @@ def reach(card: ModelCard) -> tuple[int, int]:
     """
     plan: dict[str, Any] = card.config
     zooms = ZOOMS if card.any_size else (float(plan.get("zoom", 1.0)),)
-    strides = [round(2 ** int(plan.get("depth", 4)) / zoom) for zoom in zooms]
-    return 6 * max(strides), math.lcm(*strides)
+    stride = card.stride or 2 ** int(plan.get("depth", 4))
+    context = card.context or 6 * stride
+    strides = [round(stride / zoom) for zoom in zooms]
+    return round(context / min(zooms)), math.lcm(*strides)
 
 
 def take_window(card: ModelCard, region: Region, shape: tuple[int, int]) -> Region:

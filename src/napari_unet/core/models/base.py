@@ -16,46 +16,35 @@ from napari_unet.core.tiling import Tile, round_to_stride
 from napari_unet.core.types import Prediction, Region, Sample
 
 
-@dataclass(frozen=True, eq=False)
-class Target:
-    """What one image teaches.
+class Target(ABC):
+    """What one image teaches, as maps of its size: what any family's target can be made of.
 
-    Attributes
-    ----------
-    index : (H, W) int32 array
-        What stands at each pixel: a class or an instance, as the family needs it.
-    weight : (H, W) float32 array
-        How much each pixel counts for its class: w_c, and the rim of Falk et al. 2019; 0 where
-        nothing was said.
-    border : (H, W) float32 array
-        How much more it counts for parting cells: the border term w0·exp(−(d1 + d2)²/2σ²); 0
-        where nothing was said.
-    distance : (H, W) float32 array
-        How deep it lies in its cell, 0 to 1: `distances.relative_distance`.
+    Tiles of the maps are warped as the image is, by the nearest pixel, and `Segmenter.collate`
+    makes the family's own batch of them. A target that cannot be warped pixel by pixel, such as
+    boxes, is found there, in the warped tile: so it is that of the tile as the network sees it.
     """
 
-    index: NDArray[np.int32]
-    weight: NDArray[np.float32]
-    border: NDArray[np.float32]
-    distance: NDArray[np.float32]
+    @property
+    @abstractmethod
+    def known(self) -> NDArray[np.bool_]:
+        """(H, W) bool: where it teaches something; tiles are drawn around such pixels."""
+
+    @property
+    @abstractmethod
+    def maps(self) -> NDArray[np.float32]:
+        """(M, H, W) float32: all that it teaches."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Tiles with context around them, and the target of their centre.
+    """Tiles with context around them; each family adds the target of their centre.
 
     Attributes
     ----------
     image : (B, C, h + 2·margin, w + 2·margin) float32 tensor
-    index : (B, h, w) int64 tensor
-    weight, border, distance : (B, h, w) float32 tensors
     """
 
     image: Tensor
-    index: Tensor
-    weight: Tensor
-    border: Tensor
-    distance: Tensor
 
 
 class Stitcher(ABC):
@@ -77,6 +66,8 @@ class Segmenter(ABC):
     ----------
     name, title : str
         In the registry, and for the person.
+    presets : tuple of str
+        What `configure` knows; the first one is the default.
     config_type : type
         The frozen dataclass that builds the network.
     net : nn.Module
@@ -94,6 +85,7 @@ class Segmenter(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    presets: ClassVar[tuple[str, ...]] = ("default",)
     config_type: ClassVar[type]
     config: Any
     net: nn.Module
@@ -116,7 +108,7 @@ class Segmenter(ABC):
 
         Parameters
         ----------
-        preset : {"default", "wide", "paper"}
+        preset : one of `presets`
         channels, classes : int
             Of the images, and K of the cells.
         diameters : (n,) float64 array
@@ -142,11 +134,15 @@ class Segmenter(ABC):
         """
 
     @abstractmethod
-    def targets(self, samples: Sequence[Sample], weights: WeightConfig) -> list[Target]:
+    def targets(self, samples: Sequence[Sample], weights: WeightConfig) -> Sequence[Target]:
         """Turn annotations into targets; class weights are balanced over all samples."""
 
     @abstractmethod
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
+    def collate(self, image: Tensor, maps: Tensor) -> Batch:
+        """The family's batch of (B, C, …) tiles and the (B, M, h, w) maps of their targets."""
+
+    @abstractmethod
+    def loss(self, batch: Any) -> dict[str, Tensor]:
         """Named terms, each a scalar; training minimises their sum."""
 
     @abstractmethod

@@ -31,14 +31,58 @@ from napari_unet.core.distances import relative_distance
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import label_instances
 from napari_unet.core.models.base import Batch, Segmenter, Stitcher, Target
+from napari_unet.core.models.zoom import LARGE, find_zoom, nearest_zoom, resize
 from napari_unet.core.tiling import Tile
 from napari_unet.core.types import Prediction, Region, Sample
 from napari_unet.core.windows import ZOOMS
 
-COMMON = 24.0
-"""Median diameter in pixels of the network that cells are brought to."""
 
-_LARGE = 36.0  # px: the largest cells that a new network sees as they are
+@dataclass(frozen=True, eq=False)
+class PixelTarget(Target):
+    """What one image teaches about each pixel.
+
+    Attributes
+    ----------
+    index : (H, W) int32 array
+        Its class.
+    weight : (H, W) float32 array
+        How much each pixel counts for its class: w_c, and the rim of Falk et al. 2019; 0 where
+        nothing was said.
+    border : (H, W) float32 array
+        How much more it counts for parting cells: the border term w0·exp(−(d1 + d2)²/2σ²); 0
+        where nothing was said.
+    distance : (H, W) float32 array
+        How deep it lies in its cell, 0 to 1: `distances.relative_distance`.
+    """
+
+    index: NDArray[np.int32]
+    weight: NDArray[np.float32]
+    border: NDArray[np.float32]
+    distance: NDArray[np.float32]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        return self.weight > 0
+
+    @property
+    def maps(self) -> NDArray[np.float32]:
+        return np.stack([self.index.astype(np.float32), self.weight, self.border, self.distance])
+
+
+@dataclass(frozen=True, eq=False)
+class PixelBatch(Batch):
+    """Tiles and the class and weights of each pixel.
+
+    Attributes
+    ----------
+    index : (B, h, w) int64 tensor
+    weight, border, distance : (B, h, w) float32 tensors
+    """
+
+    index: Tensor
+    weight: Tensor
+    border: Tensor
+    distance: Tensor
 
 
 @dataclass(frozen=True)
@@ -147,24 +191,6 @@ def _initialize(layer: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def find_zoom(diameter: float) -> float:
-    """The zoom with which cells of this diameter in pixels are closest to `COMMON`."""
-    return _nearest_zoom(COMMON / diameter)
-
-
-def _nearest_zoom(wanted: float) -> float:
-    return min(ZOOMS, key=lambda zoom: abs(math.log(zoom / wanted)))
-
-
-def _resize(maps: Tensor, factor: float) -> Tensor:
-    """Average over blocks of pixels, or interpolate between them."""
-    if factor == 1:
-        return maps
-    if factor < 1:
-        return functional.avg_pool2d(maps, round(1 / factor))
-    return functional.interpolate(maps, scale_factor=round(factor), mode="bilinear")
-
-
 def _crop(skip: Tensor, like: Tensor) -> Tensor:
     rows = (skip.shape[-2] - like.shape[-2]) // 2
     columns = (skip.shape[-1] - like.shape[-1]) // 2
@@ -179,6 +205,7 @@ class UNetSegmenter(Segmenter):
 
     name = "unet"
     title = "U-Net"
+    presets = ("default", "wide", "paper")
     config_type = UNetConfig
     config: UNetConfig
 
@@ -205,7 +232,7 @@ class UNetSegmenter(Segmenter):
             )  # fmt: skip
         middle, large = np.percentile(diameters, (50, 90)) if len(diameters) else (20.0, 30.0)
         # large cells are seen in coarser pixels: quicker, and with more of their surroundings
-        zoom = 1.0 if middle <= _LARGE else find_zoom(float(middle))
+        zoom = 1.0 if middle <= LARGE else find_zoom(float(middle))
         large = float(large) * zoom
         # a cell should fit into what one output pixel sees, 12·2^depth px across, several times
         depth = int(np.clip(math.ceil(math.log2(max(large, 1.0) * 4 / 12)), 3, 4))
@@ -215,7 +242,7 @@ class UNetSegmenter(Segmenter):
         )
 
     def fit(self, channels: int, classes: int, zoom: float) -> UNetSegmenter:
-        zoom = _nearest_zoom(zoom)
+        zoom = nearest_zoom(zoom)
         config = dataclasses.replace(self.config, channels=channels, classes=classes, zoom=zoom)
         if config == self.config:
             return self
@@ -235,7 +262,7 @@ class UNetSegmenter(Segmenter):
         fitted.net.train(self.net.training)
         return fitted
 
-    def targets(self, samples: Sequence[Sample], weights: WeightConfig) -> list[Target]:
+    def targets(self, samples: Sequence[Sample], weights: WeightConfig) -> list[PixelTarget]:
         known = [supervision(sample.labels, sample.complete) for sample in samples]
         index = [class_index(sample.labels, sample.classes, weights) for sample in samples]
         highest = max((int(classes.max()) for classes in index), default=0)
@@ -257,7 +284,7 @@ class UNetSegmenter(Segmenter):
                 rim = border_term(sample.labels, dataclasses.replace(weights, w0=0.0)) * said
                 weight, border = weight + rim, border - rim
             targets.append(
-                Target(
+                PixelTarget(
                     index=classes.astype(np.int32),
                     weight=weight,
                     border=border,
@@ -266,7 +293,11 @@ class UNetSegmenter(Segmenter):
             )
         return targets
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
+    def collate(self, image: Tensor, maps: Tensor) -> PixelBatch:
+        index, weight, border, distance = maps.unbind(1)
+        return PixelBatch(image, index.long(), weight, border, distance)
+
+    def loss(self, batch: PixelBatch) -> dict[str, Tensor]:
         """E = −Σ w(x) log p_l(x)(x), over the number of pixels with a weight.
 
         Of the distance t and its estimate p, both in 0 … 1, Σ w(x) (t log t/p + (1 − t) log
@@ -314,7 +345,7 @@ class UNetSegmenter(Segmenter):
         trim = self._trim
         if trim:
             image = image[..., trim:-trim, trim:-trim]
-        logits = _resize(self.net(_resize(image, self.config.zoom)), 1 / self.config.zoom)
+        logits = resize(self.net(resize(image, self.config.zoom)), 1 / self.config.zoom)
         extra = margin if not trim else 2
         return logits[..., extra:-extra, extra:-extra] if extra else logits
 
