@@ -83,11 +83,11 @@ def label_instances(
     labels = grow_where_cells_meet(labels, foreground)
     if config.fill_holes:
         labels = fill_holes(labels)
-    labels = _keep(labels, config)
+    labels = keep_cells(labels, config)
     sureness = foreground if not len(further) else foreground * further[0]
     found, scores = _describe(labels, probabilities, sureness)
     sure = scores >= config.min_score
-    labels = _renumber(labels, np.append(False, sure))
+    labels = renumber(labels, np.append(False, sure))
     return Prediction(labels, found[sure], scores[sure], probabilities)
 
 
@@ -278,7 +278,7 @@ def _first_instance(
     return found, steps
 
 
-def _keep(labels: NDArray[np.int32], config: InstanceConfig) -> NDArray[np.int32]:
+def keep_cells(labels: NDArray[np.int32], config: InstanceConfig) -> NDArray[np.int32]:
     """Renumber what is large enough, and not cut where that matters, 1 … n."""
     area = np.bincount(labels.ravel())
     keep = (area > 0) & (area >= config.min_size)
@@ -286,10 +286,10 @@ def _keep(labels: NDArray[np.int32], config: InstanceConfig) -> NDArray[np.int32
         for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
             keep[edge] = False
     keep[0] = False
-    return _renumber(labels, keep)
+    return renumber(labels, keep)
 
 
-def _renumber(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> NDArray[np.int32]:
+def renumber(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> NDArray[np.int32]:
     """The labels that are to be kept as 1 … n, in their order."""
     number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
     return number[labels]

@@ -191,6 +191,23 @@ LargeEvent: TypeAlias = PredictEvent | Resumed | BlockLabelled | ChunkWritten
 
 
 @dataclass(frozen=True, eq=False)
+class Instances:
+    """Cells as wholes: one may lie over another.
+
+    Attributes
+    ----------
+    boxes : (n, 4) int32 array
+        First row, first column, and the row and column after the last, in pixels of what was
+        predicted.
+    masks : tuple of (h, w) bool arrays
+        Of each cell in its box, with what others lie over.
+    """
+
+    boxes: NDArray[np.int32]
+    masks: tuple[NDArray[np.bool_], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """What a model says about one image.
 
@@ -204,12 +221,16 @@ class Prediction:
         Confidence of instance i + 1, 0 to 1.
     probabilities : (K, H, W) float32 array, optional
         Probability of each cell class; None for a model family that has no such map.
+    instances : Instances, optional
+        Instance i + 1 as a whole, from a model family whose cells may overlap: `labels` gives
+        each pixel to one of them.
     """
 
     labels: NDArray[np.int32]
     classes: NDArray[np.uint8]
     scores: NDArray[np.float32]
     probabilities: NDArray[np.float32] | None = None
+    instances: Instances | None = None
 
 
 @dataclass(frozen=True)

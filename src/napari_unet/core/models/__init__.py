@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.models.base import Segmenter
+from napari_unet.core.models.mask_rcnn import MaskRCNNSegmenter
 from napari_unet.core.models.unet import UNetSegmenter
 
-MODELS: dict[str, type[Segmenter]] = {model.name: model for model in (UNetSegmenter,)}
+MODELS: dict[str, type[Segmenter]] = {
+    model.name: model for model in (UNetSegmenter, MaskRCNNSegmenter)
+}
 
 
 def find_model(name: str) -> type[Segmenter]:
