@@ -95,9 +95,9 @@ class MaskRCNN(nn.Module):
         names = [str(level) for level in range(len(levels))]
         drawn = (width,) * (2 if trunk == "light" else 4)
         self.boxes = RoIHeads(
-            MultiScaleRoIAlign(names, 7, 2), TwoMLPHead(width * 7 * 7, neurons),
+            MultiScaleRoIAlign(names, 7, 1), TwoMLPHead(width * 7 * 7, neurons),
             _OneBox(neurons, 1 + classes), 0.5, 0.5, 256, 0.5, None, 0.0, _SAME, 0,
-            MultiScaleRoIAlign(names, MASK // 2, 2), MaskRCNNHeads(width, drawn, 1),
+            MultiScaleRoIAlign(names, MASK // 2, 1), MaskRCNNHeads(width, drawn, 1),
             MaskRCNNPredictor(width, width, 1),
         )  # fmt: skip
 
