@@ -1,7 +1,7 @@
 """Train a start model that comes with the package.
 
     python scripts/train_start_model.py NAME DATA -o NAME.safetensors [--minutes 36] [--seed 0]
-        [--start-from MODEL]
+        [--start-from MODEL] [--architecture unet] [--preset wide]
 
 NAME is one of `SETS`. DATA holds the openly licensed sets named there, each with `train/images` and
 `train/labels` of the same stems; nothing of their `val` is read. Grey images become three equal
@@ -28,10 +28,9 @@ from napari_unet.core.checkpoint import Model, load_model, save_model
 from napari_unet.core.config import AugmentConfig, InstanceConfig, TrainConfig
 from napari_unet.core.events import exhaust
 from napari_unet.core.files import expand, pair_by_stem, read_image, read_labels
-from napari_unet.core.instances import label_instances
 from napari_unet.core.metrics import evaluate
 from napari_unet.core.models.zoom import COMMON, find_zoom
-from napari_unet.core.prediction import predict
+from napari_unet.core.prediction import gather
 from napari_unet.core.resumable import is_resumable
 from napari_unet.core.starting import cell_diameters
 from napari_unet.core.training import resume, train
@@ -89,14 +88,11 @@ def choose_instances(model: Model, samples: list[Sample]) -> InstanceConfig:
 
     What is found in them is found as prediction does it.
     """
-    maps = []
-    for sample in samples:
-        maps.append(np.zeros((model.segmenter.maps, *sample.labels.shape), np.float32))
-        exhaust(predict(model, sample.image, out=maps[-1]))
+    seen = [exhaust(gather(model, sample.image)) for sample in samples]
     truth = [sample.labels for sample in samples]
 
     def score(config: InstanceConfig) -> float:
-        found = [label_instances(each, config, len(model.card.classes)).labels for each in maps]
+        found = [each.result(config).labels for each in seen]
         return float(evaluate(truth, found)["mean_ap"])
 
     choices = itertools.product(THRESHOLDS, LEAST_SCORES, NECKS)
@@ -109,6 +105,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--start-from")
+    parser.add_argument("--architecture", default="unet")
+    parser.add_argument("--preset", default="wide")
     parser.add_argument("--minutes", type=float, default=36)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -133,8 +131,8 @@ def main() -> None:
         work = resume(fit, given.output, validation=judge)
     else:
         work = train(
-            fit, config, preset="wide", start_from=given.start_from, validation=judge,
-            output=given.output,
+            fit, config, architecture=given.architecture, preset=given.preset,
+            start_from=given.start_from, validation=judge, output=given.output,
         )  # fmt: skip
     model = exhaust(work, say)
     card = dataclasses.replace(model.card, any_channels=True, any_size=True, diameter=COMMON)

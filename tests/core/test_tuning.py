@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ def discs(inside: float, rim: float, seed: int = 0) -> Seen:
         halo |= distance <= 10
     noise = np.random.default_rng(seed).uniform(-0.02, 0.02, truth.shape)
     probability = np.where(truth > 0, inside, np.where(halo, rim, 0.05)) + noise
-    return Seen(probability[None].astype(np.float32), 1, truth, np.ones(truth.shape, bool))
+    label = partial(label_instances, probability[None].astype(np.float32))
+    return Seen(label, truth, np.ones(truth.shape, bool))
 
 
 def test_the_threshold_goes_where_the_outlines_are():
@@ -59,7 +61,8 @@ def test_a_gain_that_may_be_chance_changes_nothing():
 def test_debris_is_left_out_on_both_sides():
     seen = discs(0.9, 0.05)
     seen.truth[0, 0] = 99
-    seen.maps[0, 90:93, 0:3] = 0.9
+    (maps,) = seen.label.args
+    maps[0, 90:93, 0:3] = 0.9
     config = InstanceConfig(min_size=0)
     assert exhaust(tune([seen], config)).scores_before["ap50"] == 16 / 18
     without = dataclasses.replace(seen, min_size=20)
@@ -90,5 +93,5 @@ def test_labelling_together_is_labelling_each(inside, rim, seed):
     seen = discs(inside, rim, seed)
     ways = _ways(InstanceConfig())
     for way, score in zip(ways, _score_ways(seen, ways), strict=True):
-        labels = label_instances(seen.maps, way, 1).labels
+        labels = seen.label(way).labels
         assert score.summary() == score_image(seen.truth, labels, seen.known).summary()

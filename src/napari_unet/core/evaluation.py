@@ -11,11 +11,10 @@ import numpy as np
 from napari_unet.core.annotation import supervision
 from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
 from napari_unet.core.matching import Labels
 from napari_unet.core.metrics import ImageScores, drop_small, score_image
-from napari_unet.core.prediction import fit_channels, predict
+from napari_unet.core.prediction import gather, predict
 from napari_unet.core.tuning import Seen, Tried, Tuned, tune
 from napari_unet.core.types import Sample
 
@@ -104,8 +103,7 @@ def tune_model(
     Raises
     ------
     InputError
-        If an image does not fit the model, there is no true cell, or the model's family has no
-        maps to make cells of.
+        If an image does not fit the model, or there is no true cell.
     """
     config = config or PredictConfig()
     start = config.instances or model.card.instances
@@ -115,14 +113,9 @@ def tune_model(
 def _see(
     model: Model, samples: Iterable[Sample], config: PredictConfig, min_size: int
 ) -> Iterator[Seen]:
-    classes = len(model.card.classes)
     for sample in samples:
         known = supervision(sample.labels, sample.complete)
         if not known.any():
             continue
-        maps = fit_channels(model, len(sample.image), sample.name).maps
-        if not maps:
-            raise InputError(f"A {model.card.architecture} has no threshold to tune.")
-        out = np.zeros((maps, *sample.image.shape[1:]), np.float32)
-        exhaust(predict(model, sample.image, config, out=out, name=sample.name))
-        yield Seen(out, classes, np.maximum(sample.labels, 0), known, min_size)
+        stitcher = exhaust(gather(model, sample.image, config, name=sample.name))
+        yield Seen(stitcher.result, np.maximum(sample.labels, 0), known, min_size)

@@ -87,6 +87,28 @@ def predict(
     InputError
         If the image does not fit the model or cannot be normalised.
     """
+    stitcher = yield from gather(
+        model, image, config, region=region, out=out, name=name, centre=centre, grey=grey, zoom=zoom
+    )
+    return stitcher.result((config and config.instances) or model.card.instances)
+
+
+def gather(
+    model: Model,
+    image: NDArray[Any],
+    config: PredictConfig | None = None,
+    *,
+    region: Region | None = None,
+    out: NDArray[np.float32] | None = None,
+    name: str = "image",
+    centre: tuple[float, float] | None = None,
+    grey: NDArray[np.float64] | None = None,
+    zoom: float | None = None,
+) -> Generator[PredictEvent, None, Stitcher]:
+    """What the network says of one image, of which cells can be made in one way or another.
+
+    All is as for `predict`, but that the cells are still to be made.
+    """
     config = config or PredictConfig()
     if image.ndim != 3:
         raise InputError(f"{name} has {image.ndim} axes: give (channels, rows, columns).")
@@ -103,8 +125,7 @@ def predict(
             zoom = yield from _look_for_zoom(segmenter, card, ready, middle, where, config)
         segmenter = segmenter.fit(len(image), len(card.classes), zoom)
         place(segmenter.net, where).eval()
-    stitcher = yield from stitch_tiles(segmenter, ready, where, config, region, out, centre)
-    return stitcher.result(card.instances)
+    return (yield from stitch_tiles(segmenter, ready, where, config, region, out, centre))
 
 
 def look_for_zoom(

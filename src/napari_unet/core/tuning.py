@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.errors import InputError
-from napari_unet.core.instances import label_instances
 from napari_unet.core.matching import Labels
 from napari_unet.core.metrics import ImageScores, average, drop_small, score_image
+from napari_unet.core.types import Prediction
 
 CHOICES: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("threshold", (0.3, 0.4, 0.5, 0.6, 0.7)),
@@ -41,9 +41,8 @@ class Seen:
 
     Attributes
     ----------
-    maps : (M, H, W) float32 array
-        As `label_instances` takes them; the first `classes` are probabilities.
-    classes : int
+    label : callable of InstanceConfig to Prediction
+        Makes cells of it in one way.
     truth : (H, W) int array
         > 0 a true cell.
     known : (H, W) bool array
@@ -52,8 +51,7 @@ class Seen:
         Instances of fewer pixels are left out on both sides.
     """
 
-    maps: NDArray[np.float32]
-    classes: int
+    label: Callable[[InstanceConfig], Prediction]
     truth: Labels
     known: NDArray[np.bool_]
     min_size: int = 0
@@ -165,7 +163,7 @@ def _score_ways(seen: Seen, ways: list[InstanceConfig]) -> list[ImageScores]:
     for way in ways:
         everything = dataclasses.replace(way, min_score=0.0)
         if everything not in labelled:
-            all_of_them = label_instances(seen.maps, everything, seen.classes)
+            all_of_them = seen.label(everything)
             labelled[everything] = all_of_them.labels, all_of_them.scores
         labels, sureness = labelled[everything]
         kept = np.append(False, sureness >= way.min_score)
