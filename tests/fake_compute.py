@@ -135,7 +135,6 @@ def predict(request, result):
     """Threshold channel 0 row by row."""
     image = attach(request.image)[(slice(None), *(request.region or ()))]
     probabilities, labels = attach(request.maps), attach(request.labels)
-    result["mapped"] = 1
     for row in range(len(labels)):
         probabilities[:, row] = image[0, row] > 0
         time.sleep(request.config.tile / 1e5)

@@ -226,7 +226,7 @@ def test_a_model_becomes_the_one_in_use(
     from napari_unet.core.card import ModelCard
     from napari_unet.widgets._session import session
 
-    header: dict[str, Any] = {"__metadata__": ModelCard("unet", {}, 1).to_header()}
+    header: dict[str, Any] = {"__metadata__": ModelCard("unet", {}, 1, maps=1).to_header()}
     content = json.dumps(header).encode()
     path = tmp_path / "hela.safetensors"
     path.write_bytes(len(content).to_bytes(8, "little") + content)

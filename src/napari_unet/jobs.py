@@ -86,15 +86,13 @@ def _repainted(sample: Sample, news: Repaint) -> Sample:
 def predict(request: Predict, result: dict[str, Any]) -> Work:
     """Predict into the shared arrays; the result tells of the cells.
 
-    It has "cells", "seconds", "classes", "scores", and "mapped": of how many classes the first
-    maps are the probabilities, also when it is stopped.
+    It has "cells", "seconds", "classes" and "scores".
     """
     from napari_unet.core.prediction import predict
 
     begin = perf_counter()
     labels = attach(request.labels)
     model = _load(request.model, request.config.device)
-    result["mapped"] = len(model.card.classes) if model.segmenter.maps else 0
     zoom = yield from _look(request, model)
     tiles = predict(
         model,

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
 from napari_unet.core.config import InstanceConfig
+from napari_unet.core.evidence import Maps
 from napari_unet.core.instances import label_instances
 from napari_unet.core.tiling import grid
 from napari_unet.core.unfinished import label_finished, meet
@@ -35,7 +36,7 @@ def test_tile_by_tile_become_the_cells_of_the_whole(seed, centre):
     shown, finished = np.zeros(shape, np.int32), []
     for tile in grid(shape, 40, 0, 1, centre=centre):
         finished.append(tile.write)
-        piece = label_finished(maps, whole, finished, [tile.write], shown, PLAIN, 1)
+        piece = label_finished(Maps(maps, 1), whole, finished, [tile.write], shown, PLAIN)
         outside = shown.copy()
         shown[piece.region] = piece.labels
         outside[piece.region] = shown[piece.region]
@@ -57,7 +58,7 @@ def test_what_is_not_done_stays_as_it_was(seed, count):
     maps = blobs((120, 100), seed)
     tiles = [tile.write for tile in grid(shape, 40, 0, 1, region, centre=(50, 50))][:count]
     before = np.full(shape, 77, np.int32)
-    piece = label_finished(maps, region, tiles, tiles, before, PLAIN, 1)
+    piece = label_finished(Maps(maps, 1), region, tiles, tiles, before, PLAIN)
     done = np.zeros(shape, bool)
     for tile in tiles:
         done[tile] = True
@@ -74,7 +75,7 @@ def test_all_at_once_is_the_labelling_of_the_whole():
     shape = (200, 150)
     maps, whole = blobs(shape, 3), (slice(0, 200), slice(0, 150))
     tiles = [tile.write for tile in grid(shape, 64, 0, 1)]
-    piece = label_finished(maps, whole, tiles, tiles, np.zeros(shape, np.int32), PLAIN, 1)
+    piece = label_finished(Maps(maps, 1), whole, tiles, tiles, np.zeros(shape, np.int32), PLAIN)
     assert piece.region == whole
     assert same_cells(piece.labels, label_instances(maps, PLAIN, 1).labels)
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.core.card import ModelCard
+from napari_unet.core.evidence import Maps
 
-CARD = ModelCard("unet", {}, channels=1)
+CARD = ModelCard("unet", {}, channels=1, maps=1)
 REPORT = SimpleNamespace(
     device="cpu",
     name="AMD EPYC 7763 64-Core Processor",
@@ -41,8 +42,7 @@ def answer_of(
     count = int(labels.max())
     return {
         "labels": labels,
-        "maps": (labels[None] > 0).astype(np.float32) if maps is None else maps,
-        "mapped": 1,
+        "evidence": Maps((labels[None] > 0).astype(np.float32) if maps is None else maps, 1),
         "classes": np.ones(count, np.uint8),
         "scores": np.array((1.0,) * count if scores is None else scores, np.float32),
         "seconds": 2.1,
@@ -103,8 +103,9 @@ class FakeCompute(QObject):
     def repaint(self, job: int, sample: Any) -> None:
         self.repaints.append((job, sample))
 
-    def maps(self, job: int) -> Any:
-        return self.partial.get(job)
+    def evidence(self, job: int) -> Any:
+        maps = self.partial.get(job)
+        return None if maps is None else Maps(maps, 1)
 
     def stop(self, job: int) -> None:
         self.stops.append(job)

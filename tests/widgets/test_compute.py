@@ -292,7 +292,7 @@ def test_a_start_that_takes_for_ever_is_given_up(bridge, run, monkeypatch):
 @pytest.fixture
 def card(tmp_path) -> Path:
     """A model file without weights, of two classes: enough to know the shape of the answer."""
-    header = ModelCard("unet", {}, 1, ("round", "long")).to_header()
+    header = ModelCard("unet", {}, 1, ("round", "long"), maps=2).to_header()
     text = json.dumps({"__metadata__": header}).encode()
     path = tmp_path / "two classes.model"
     path.write_bytes(struct.pack("<Q", len(text)) + text)
@@ -308,7 +308,7 @@ def test_a_prediction_hands_over_its_arrays(record, qtbot, card):
     assert kind == "done"
     assert result["cells"] == 1
     assert result["labels"].dtype == np.int32
-    assert result["maps"].shape == (2, 30, 40)
+    assert result["evidence"].values.shape == (2, 30, 40)
     np.testing.assert_array_equal(result["labels"], image[0, 5:35, 20:60] > 0)
     assert not segments()  # the arrays live on, their names do not
     record.compute.close()
@@ -319,14 +319,14 @@ def test_a_prediction_hands_over_its_arrays(record, qtbot, card):
 
 def test_a_prediction_can_be_looked_at_while_it_runs(record, qtbot, card):
     job = record.compute.predict(card, Pixels.of(ramp(100, 8)), PredictConfig(tile=1024))
-    assert record.compute.maps(job) is None
+    assert record.compute.evidence(job) is None
     wait_for_step(qtbot, record, job, 3)
     done = [event.region for _, event in record.events if isinstance(event, TileDone)][-1]
-    live = record.compute.maps(job)
+    live = record.compute.evidence(job).values
     assert (live[:, *done] == 1).all()
     assert live[:, -1].sum() == 0
     qtbot.waitUntil(lambda: record.ends != [], timeout=20_000)
-    assert record.compute.maps(job) is None
+    assert record.compute.evidence(job) is None
     assert live.all()
 
 
@@ -339,8 +339,8 @@ def test_a_stopped_prediction_hands_over_what_it_has(record, qtbot, card):
     assert kind == "stopped"
     rows = len([event for _, event in record.events if isinstance(event, TileDone)])
     assert 3 <= rows < 200
-    assert (result["maps"][:1, :rows] == 1).all()
-    assert not result["maps"][:, -1].any()
+    assert (result["evidence"].values[:1, :rows] == 1).all()
+    assert not result["evidence"].values[:, -1].any()
     assert not segments()
 
 
@@ -558,7 +558,7 @@ def test_train_and_predict_beside_a_shown_viewer(real, viewer, qtbot, tmp_path):
     assert kind == "done", result
     assert result["labels"].shape == (100, 90)
     assert result["labels"].max() == result["cells"] == len(result["scores"]) > 0
-    assert 0 < result["maps"].min() <= result["maps"].max() < 1
+    assert 0 < result["evidence"].values.min() <= result["evidence"].values.max() < 1
     viewer.add_labels(result["labels"], translate=(8, 0))
     qtbot.wait(100)
     assert "torch" not in sys.modules

@@ -20,7 +20,7 @@ from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
 from napari_unet.widgets.evaluate_dock import EvaluateDock
 
-CARD = ModelCard("unet", {}, channels=1, instances=InstanceConfig(threshold=0.5))
+CARD = ModelCard("unet", {}, channels=1, maps=1, instances=InstanceConfig(threshold=0.5))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from qtpy.QtCore import QPoint, Qt
 from fake_compute import FakeCompute, answer_of, write_model
 from napari_unet.core.card import ModelCard
 from napari_unet.core.config import InstanceConfig
+from napari_unet.core.evidence import Maps
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import TileDone
 from napari_unet.widgets import _model_choice, _model_files, _predictor
@@ -29,6 +30,7 @@ CARD = ModelCard(
     instances=InstanceConfig(threshold=0.4, min_size=7),
     training={"steps": 1240, "seconds": 120.0},
     scores={"f1": 0.9, "ap50": 0.83},
+    maps=1,
 )
 
 
@@ -160,7 +162,7 @@ def test_the_last_move_of_the_slider_counts(qtbot, dock):
 def test_cells_at_the_border_are_dropped_without_the_net(qtbot, dock):
     compute = click(qtbot, dock)
     result = three_cells()
-    result["maps"][0, 60:, :10] = 0.9
+    result["evidence"].values[0, 60:, :10] = 0.9
     answer(qtbot, dock, result)
     for dropped, cells in ((True, "3 cells"), (False, "4 cells")):
         with qtbot.waitSignal(dock._predictor.shown):
@@ -282,7 +284,7 @@ def test_only_our_own_layer_is_replaced(qtbot, dock, model):
 
 
 def test_channels_that_do_not_fit_are_a_sentence(qtbot, dock, folder, warned):
-    rgb = ModelCard("unet", {}, channels=3)
+    rgb = ModelCard("unet", {}, channels=3, maps=1)
     dock.session.model = write_model(folder / "stained.safetensors", rgb)
     assert dock.model.currentText() == "stained"
     click(qtbot, dock)
@@ -425,7 +427,7 @@ def test_stop_keeps_what_was_found(qtbot, dock, model):
     maps = quarters(job, compute)
     click(qtbot, dock)
     with qtbot.waitSignal(dock._predictor.shown):
-        compute.stopped.emit(job, {"maps": maps, "mapped": 1})
+        compute.stopped.emit(job, {"evidence": Maps(maps, 1)})
     assert dock.bar.sentence == "Stopped · 2 of 4 tiles, 3 cells are shown."
     assert dock.result.text().startswith("3 cells in what was predicted")
     assert len(np.unique(shown(dock).data)) == 4

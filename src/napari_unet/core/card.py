@@ -41,7 +41,7 @@ class ModelCard:
     diameter : float
         Median diameter of the cells it learned from, in pixels of the network; 0 where unknown.
     maps : int
-        Maps of an image's size that a prediction consists of; 0 for one a class.
+        Maps of an image's size that a prediction consists of; 0 where it finds whole cells.
     context, stride : int
         How far around a tile the network looks, and what its tiles begin at multiples of, in
         pixels of the network; 0 where the depth of the config tells.
@@ -143,6 +143,7 @@ def card_from_dict(values: dict[str, Any]) -> ModelCard:
     values = {key: value for key, value in values.items() if key in known}
     # cards without a polarity are of models that have seen their images as they are
     normalize = {"polarity": "bright", **values["normalize"]}
+    values.setdefault("maps", len(values["classes"]))  # once these were all
     values["normalize"] = from_dict(NormalizeConfig, normalize)
     values["instances"] = from_dict(InstanceConfig, values["instances"])
     values["classes"] = tuple(values["classes"])

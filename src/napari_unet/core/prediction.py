@@ -292,8 +292,7 @@ def _stitch(
         batch = surroundings[None].to(where.device).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), autocast(where):
             output = segmenter.predict_tile(batch, average_turns=config.tta)
-        stitcher.add(part, output[0])
-        yield TileDone(done, len(tiles), part.write)
+        yield TileDone(done, len(tiles), part.write, stitcher.add(part, output[0]))
     return stitcher
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from napari_unet.core.candidates import Candidates
 
 Region: TypeAlias = tuple[slice, slice]
 """A box of an image as (rows, columns), in pixels."""
@@ -108,11 +111,16 @@ class Warned:
 
 @dataclass(frozen=True)
 class TileDone:
-    """One tile is predicted: `region` of the image is final, `done` of `total` tiles."""
+    """One tile is predicted: `region` of the image is final, `done` of `total` tiles.
+
+    `found` are the candidates for cells that reach into it, in pixels of what is predicted, from
+    a model family that looks for whole cells.
+    """
 
     done: int
     total: int
     region: Region
+    found: Candidates | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

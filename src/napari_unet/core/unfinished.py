@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.config import InstanceConfig
-from napari_unet.core.instances import label_instances
+from napari_unet.core.evidence import Evidence
 from napari_unet.core.mosaic import diameters, number_by_overlap
 from napari_unet.core.types import Region
 from napari_unet.core.windows import shift
@@ -42,32 +42,29 @@ class Piece:
 
 
 def label_finished(
-    maps: NDArray[np.float32],
+    evidence: Evidence,
     region: Region,
     finished: Sequence[Region],
     new: Sequence[Region],
     shown: NDArray[np.int32],
     config: InstanceConfig,
-    classes: int,
 ) -> Piece:
     """Label tiles that are done and fit their cells into what is shown.
 
     Parameters
     ----------
-    maps : (M, h, w) float32 array
-        Of `region`, as far as they are there; may be written to meanwhile.
+    evidence : Evidence
+        Of `region`, as far as it is there; may grow meanwhile.
     region : Region
         The part of the plane that is predicted, in pixels.
     finished : sequence of Region
-        Tiles whose maps are final, in pixels of the plane.
+        Tiles of which it is final, in pixels of the plane.
     new : sequence of Region
         Those of them that are to be labelled, at least one.
     shown : (H, W) int32 array
         Instances > 0 of the whole plane.
     config : InstanceConfig
         What lies at the border of a tile is kept whatever it says.
-    classes : int
-        How many of the first maps are probabilities of classes.
 
     Returns
     -------
@@ -76,9 +73,9 @@ def label_finished(
     """
     box = _bound(new, region)
     done, fresh = _mask(finished, box), _mask(new, box)
-    found = np.where(done, maps[(slice(None), *shift(box, -region[0].start, -region[1].start))], 0)
+    found = evidence.cut(shift(box, -region[0].start, -region[1].start), done)
     config = dataclasses.replace(config, drop_border=False)
-    labels = label_instances(found, config, classes).labels
+    labels = found.label(config).labels
     reaches_in = np.bincount(labels[fresh], minlength=int(labels.max()) + 1) > 0
     reaches_in[0] = False
     labels = np.where(reaches_in[labels], labels, 0)

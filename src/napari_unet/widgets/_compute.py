@@ -10,13 +10,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet import __version__
 from napari_unet.core.config import PredictConfig, TrainConfig
-from napari_unet.core.types import Region, Sample, Stepped
+from napari_unet.core.evidence import Evidence
+from napari_unet.core.types import Region, Sample, Stepped, TileDone
 from napari_unet.messages import (
     Done,
     Failed,
@@ -55,11 +55,10 @@ class Compute(QObject):
         An event of `napari_unet.core.types`.
     done(job : int, result : dict)
         Training: "model" (path). Prediction: "cells", "seconds", "classes" (n,), "scores" (n,),
-        "labels" (h, w) int32 and "maps" (M, h, w) float32 or None, of the region, of
-        which the first "mapped" are class probabilities. Files: nothing.
+        "labels" (h, w) int32 and "evidence" (`core.evidence`), of the region. Files: nothing.
     stopped(job : int, result : dict)
         Training: "model", the path where something was saved, else None. Prediction that had begun:
-        "mapped" and "maps" as above, final where a tile was done.
+        "evidence" as above, final where a tile was done.
     failed(job : int, message : str, details : str)
         One sentence for the person, and what a report of the fault needs.
 
@@ -195,12 +194,12 @@ class Compute(QObject):
         number = next(self._numbers)
         return self._begin(files(number, model, config, pairs, folder, link=link, resume=resume))
 
-    def maps(self, job: int) -> NDArray[np.float32] | None:
-        """What a prediction under way has so far, (M, h, w); None where there is none."""
+    def evidence(self, job: int) -> Evidence | None:
+        """What a prediction under way has said so far; None where there is nothing."""
         known = self._jobs.get(job)
         if known is None or not known.started or not known.results:
             return None
-        return known.result("maps")
+        return known.evidence()
 
     def stop(self, job: int) -> None:
         """End a job at its next yield and keep what it has. A job that has ended is left alone."""
@@ -263,6 +262,8 @@ class Compute(QObject):
         elif isinstance(reply, Stopping):
             job.allow(_SAVING, "save its model")
         elif isinstance(reply, Happened) and not self._overtaken(reply):
+            if isinstance(reply.event, TileDone):
+                job.add(reply.event)
             self.happened.emit(job.number, reply.event)
 
     def _overtaken(self, reply: Happened) -> bool:
@@ -287,8 +288,8 @@ class Compute(QObject):
             self.failed.emit(job.number, reply.message + saved, reply.details)
             return
         result = dict(reply.result)
-        if job.results and "mapped" in result:
-            result["maps"] = job.result("maps") if result["mapped"] else None
+        if job.results and job.started:
+            result["evidence"] = job.evidence()
             if isinstance(reply, Done):
                 result["labels"] = job.result("labels")
         self._free(job)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.core.config import PredictConfig
+from napari_unet.core.evidence import Evidence
 from napari_unet.core.types import TileDone
 from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._pixels import Pixels
@@ -28,9 +29,8 @@ class Answer:
     model : Path
     labels : (H, W) int32 array
     classes : dict of label to class 1 … K
-    maps : (M, H, W) float32 array, optional
-        The first `mapped` are class probabilities.
-    mapped : int
+    evidence : Evidence
+        What cells can be made of in another way.
     seconds : float
         That the network took.
     """
@@ -38,8 +38,7 @@ class Answer:
     model: Path
     labels: NDArray[np.int32]
     classes: dict[int, int]
-    maps: NDArray[np.float32] | None
-    mapped: int
+    evidence: Evidence
     seconds: float
 
 
@@ -124,8 +123,7 @@ class Contest(QObject):
                 self._waiting.pop(0),
                 result["labels"],
                 {label: int(kind) for label, kind in enumerate(result["classes"], 1)},
-                result["maps"],
-                int(result["mapped"]),
+                result["evidence"],
                 float(result["seconds"]),
             )
         )

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.candidates import Candidates
 from napari_unet.core.card import ModelCard, read_card
 from napari_unet.core.config import PredictConfig, TrainConfig
+from napari_unet.core.evidence import Evidence, Maps
 from napari_unet.core.normalize import percentiles
-from napari_unet.core.types import Region, Sample
+from napari_unet.core.types import Region, Sample, TileDone
 from napari_unet.core.windows import shift, take_middle, take_window
 from napari_unet.messages import Predict, PredictFiles, Repaint, Train
 from napari_unet.shared_arrays import SharedArray, SharedArrays
@@ -45,6 +47,8 @@ class Job:
     arrays: SharedArrays = field(default_factory=SharedArrays)
     results: dict[str, SharedArray] = field(default_factory=dict)
     labels: SharedArray | None = None
+    classes: int = 0
+    found: list[Candidates] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._written = self._written_at()
@@ -77,6 +81,20 @@ class Job:
     def result(self, name: str) -> NDArray[Any]:
         """The shared array that the process fills: "labels" or "maps"."""
         return self.arrays[self.results[name]]
+
+    def add(self, event: TileDone) -> None:
+        """Keep what was found in a tile."""
+        if event.done == 1:  # it began anew with smaller tiles, where memory ran out
+            self.found.clear()
+        if event.found is not None:
+            self.found.append(event.found)
+
+    def evidence(self) -> Evidence:
+        """What the process has said of the region so far."""
+        maps = self.result("maps")
+        if len(maps):
+            return Maps(maps, self.classes)
+        return Candidates.join(self.found, (maps.shape[1], maps.shape[2]))
 
     @property
     def saved(self) -> bool:
@@ -142,8 +160,8 @@ def prediction(
         image = share(pixels.read(window))
         grey = percentiles((overview or pixels.overview)(), card.normalize, name)
         middles = [_middle(each, card) for each in alike or [pixels]] if card.any_size else []
-        maps = card.maps or len(card.classes)
-        job.results["maps"] = job.arrays.reserve((maps, *shape), np.float32)
+        job.classes = len(card.classes)
+        job.results["maps"] = job.arrays.reserve((card.maps, *shape), np.float32)
         job.results["labels"] = job.arrays.reserve(shape, np.int32)
         return Predict(
             job=number,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer
 
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.errors import InputError
+from napari_unet.core.evidence import Evidence
 from napari_unet.core.types import Region, TileDone
 from napari_unet.core.unfinished import Piece, label_finished, meet
 from napari_unet.widgets import _cell_layers, _layers, _planes
@@ -38,7 +38,7 @@ class LiveTiles(QObject):
         self._labelling = labelling
         self._asked: Asked | None = None
         self._index: PlaneIndex = ()
-        self._find_maps: Callable[[], NDArray[np.float32] | None] = lambda: None
+        self._find_evidence: Callable[[], Evidence | None] = lambda: None
         self._unshown: list[Region] = []
         self.finished: list[Region] = []
         self.total = 0
@@ -51,11 +51,11 @@ class LiveTiles(QObject):
         self,
         asked: Asked,
         index: PlaneIndex,
-        find_maps: Callable[[], NDArray[np.float32] | None],
+        find_evidence: Callable[[], Evidence | None],
     ) -> None:
-        """Begin with another plane; `find_maps` gives what there is of it so far."""
+        """Begin with another plane; `find_evidence` gives what there is of it so far."""
         self.end()
-        self._asked, self._index, self._find_maps = asked, index, find_maps
+        self._asked, self._index, self._find_evidence = asked, index, find_evidence
         self.finished, self._unshown, self.total = [], [], 0
 
     def add(self, event: TileDone) -> None:
@@ -76,17 +76,17 @@ class LiveTiles(QObject):
         asked = self._asked
         if asked is None or self._soon.isActive() or self._labelling.busy:
             return
-        maps, view = self._find_maps(), self._find_view(asked)
+        evidence, view = self._find_evidence(), self._find_view(asked)
         new = [tile for tile in self._unshown if view is not None and meet(tile, view)]
-        if maps is None or not new:
+        if evidence is None or not new:
             return
         self._soon.start()
-        self._label(asked, maps, new, None, lambda piece: self._show(asked, new, piece))
+        self._label(asked, evidence, new, None, lambda piece: self._show(asked, new, piece))
 
     def label_all(
         self,
         asked: Asked,
-        maps: NDArray[np.float32],
+        evidence: Evidence,
         config: InstanceConfig | None,
         on_done: Callable[[Piece], None],
         on_error: Callable[[str], None],
@@ -98,7 +98,7 @@ class LiveTiles(QObject):
         InputError
             The image is gone.
         """
-        self._label(asked, maps, self.finished, config, on_done, on_error)
+        self._label(asked, evidence, self.finished, config, on_done, on_error)
 
     def read_shown(self, asked: Asked, index: PlaneIndex) -> Reader:
         """What copies the plane of the prediction layer, empty where there is none."""
@@ -112,7 +112,7 @@ class LiveTiles(QObject):
     def _label(
         self,
         asked: Asked,
-        maps: NDArray[np.float32],
+        evidence: Evidence,
         new: list[Region],
         config: InstanceConfig | None,
         on_done: Callable[[Piece], None],
@@ -121,7 +121,7 @@ class LiveTiles(QObject):
         self._labelling.run(
             _label_finished,
             asked,
-            maps,
+            evidence,
             tuple(self.finished),
             tuple(new),
             self.read_shown(asked, self._index),
@@ -153,12 +153,11 @@ class LiveTiles(QObject):
 
 def _label_finished(
     asked: Asked,
-    maps: NDArray[np.float32],
+    evidence: Evidence,
     finished: tuple[Region, ...],
     new: tuple[Region, ...],
     read_shown: Reader,
     config: InstanceConfig | None,
 ) -> Piece:
     config = config or asked.config.instances or asked.card.instances
-    classes = len(asked.card.classes)
-    return label_finished(maps, asked.box, finished, new, read_shown(), config, classes)
+    return label_finished(evidence, asked.box, finished, new, read_shown(), config)

@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.core.config import InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
+from napari_unet.core.evidence import Evidence
 from napari_unet.core.types import Prediction, Region, TileDone, Warned
 from napari_unet.core.unfinished import Piece
 from napari_unet.widgets import _cell_layers, _planes
@@ -85,8 +86,8 @@ class Predictor(QObject):
         self._job: int | None = None
         self._asked: Asked | None = None
         self._number = 0  # of the plane that the net works on
-        self._maps: NDArray[np.float32] | None = None
-        self._whole = False  # what the maps are there for, else the tiles that were done
+        self._evidence: Evidence | None = None
+        self._whole = False  # what it is there for, else the tiles that were done
         self._seconds = 0.0
         self._found: list[NDArray[np.float64]] = []
         self._labelling = Latest(self)
@@ -106,8 +107,8 @@ class Predictor(QObject):
 
     @property
     def can_relabel(self) -> bool:
-        """Whether there are maps to label."""
-        return self._maps is not None
+        """Whether there is something to make cells of."""
+        return self._evidence is not None
 
     def start(
         self,
@@ -138,14 +139,14 @@ class Predictor(QObject):
             self._session.compute.stop(self._job)
 
     def relabel(self, config: InstanceConfig) -> None:
-        """Label the kept maps with another threshold or size, off the GUI thread."""
-        asked, maps = self._asked, self._maps
-        if asked is None or maps is None or self.busy:
+        """Label what the net said with another threshold or size, off the GUI thread."""
+        asked, evidence = self._asked, self._evidence
+        if asked is None or evidence is None or self.busy:
             return
         if self._whole:
-            self._settle(asked, asked.planes[0], maps, config)
+            self._settle(asked, asked.planes[0], evidence, config)
         else:
-            self._settle_finished(asked, maps, config)
+            self._settle_finished(asked, evidence, config)
 
     def close(self) -> None:
         """Stop what runs and let go of everything."""
@@ -166,12 +167,12 @@ class Predictor(QObject):
             overview=asked.overview,
             alike=asked.alike(self._session),
         )
-        self._tiles.begin(asked, index, lambda: compute.maps(job))
+        self._tiles.begin(asked, index, lambda: compute.evidence(job))
 
     def _forget(self) -> None:
         if self._asked is not None:
             self._asked.forget()
-        self._job = self._asked = self._maps = None
+        self._job = self._asked = self._evidence = None
         self._whole, self._seconds, self._found = False, 0.0, []
         self._tiles.end()
 
@@ -207,22 +208,22 @@ class Predictor(QObject):
             self._refuse(asked, error)
             return
         if len(asked.planes) == 1:
-            self._maps = result["maps"]
+            self._evidence = result["evidence"]
         prediction = Prediction(result["labels"], result["classes"], result["scores"])
         self._settle(asked, asked.planes[number], prediction, None)
 
     def _on_stopped(self, job: int, result: dict[str, Any]) -> None:
-        asked, maps = self._asked, result.get("maps")
+        asked, evidence = self._asked, result.get("evidence")
         if job != self._job or asked is None:
             return
         progress = self._progress()
         self._job = None
         self._tiles.end()
         self._whole = False
-        if maps is not None and self._tiles.finished and asked.tracks is None:
+        if evidence is not None and self._tiles.finished and asked.tracks is None:
             if len(asked.planes) == 1:
-                self._maps = maps
-            self._settle_finished(asked, maps, None, progress)
+                self._evidence = evidence
+            self._settle_finished(asked, evidence, None, progress)
             return
         self.stopped.emit(Halted(progress, sum(map(len, self._found)) if self._found else None))
 
@@ -235,7 +236,7 @@ class Predictor(QObject):
         self,
         asked: Asked,
         index: PlaneIndex,
-        prediction: Prediction | NDArray[np.float32],
+        prediction: Prediction | Evidence,
         config: InstanceConfig | None,
     ) -> None:
         """Make labels of what the net says off the GUI thread, then show them."""
@@ -287,7 +288,7 @@ class Predictor(QObject):
     def _settle_finished(
         self,
         asked: Asked,
-        maps: NDArray[np.float32],
+        evidence: Evidence,
         config: InstanceConfig | None,
         halted: Progress | None = None,
     ) -> None:
@@ -296,7 +297,7 @@ class Predictor(QObject):
         try:
             self._tiles.label_all(
                 asked,
-                maps,
+                evidence,
                 config,
                 lambda piece: self._show_finished(asked, index, piece, halted),
                 lambda sentence: self.failed.emit(sentence, ""),

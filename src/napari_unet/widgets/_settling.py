@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.config import InstanceConfig
-from napari_unet.core.instances import label_instances
+from napari_unet.core.evidence import Evidence
 from napari_unet.core.mosaic import diameters, fit_into, follow, instances_outside
 from napari_unet.core.tables import Table
 from napari_unet.core.types import Prediction
@@ -40,7 +40,7 @@ class Settled:
 
 def settle(
     asked: Asked,
-    prediction: Prediction | NDArray[np.float32],
+    prediction: Prediction | Evidence,
     config: InstanceConfig | None,
     read_before: Reader,
 ) -> Settled:
@@ -49,8 +49,8 @@ def settle(
     Parameters
     ----------
     asked : Asked
-    prediction : Prediction or (M, h, w) float32 array
-        Of the region that was asked for, or of the plane. Maps are labelled with `config`.
+    prediction : Prediction or Evidence
+        Of the region that was asked for, or of the plane. Evidence is labelled with `config`.
     config : InstanceConfig, optional
     read_before : Reader
         What gives the plane around the region as it is shown.
@@ -58,7 +58,7 @@ def settle(
     classes, region = asked.card.classes, asked.region
     if not isinstance(prediction, Prediction):
         assert config is not None
-        prediction = label_instances(prediction, config, len(classes))
+        prediction = prediction.label(config)
     found = labels = np.array(prediction.labels)
     kept = np.zeros(0, np.intp)
     if region is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from napari.layers import Labels
@@ -12,9 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.core.annotation import supervision
 from napari_unet.core.card import read_card, write_card
-from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
-from napari_unet.core.instances import label_instances
 from napari_unet.core.tuning import Seen, Tuned, tune
 from napari_unet.core.types import Sample
 from napari_unet.widgets._contest import Answer, PlaneWork
@@ -97,12 +94,9 @@ class Tuner(PlaneWork):
 
 
 def _tune(read_truth: Callable[[], Sample], answer: Answer) -> Tuned:
-    if answer.maps is None:
-        raise InputError(f"“{answer.model.stem}” has no threshold to tune.")
     sample = read_truth()
     known = supervision(sample.labels, sample.complete)
-    label = partial(label_instances, answer.maps, classes=answer.mapped)
-    seen = Seen(label, sample.labels, known)
+    seen = Seen(answer.evidence.label, sample.labels, known)
     return exhaust(tune([seen], read_card(answer.model).instances))
 
 

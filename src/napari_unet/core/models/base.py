@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_unet.core.candidates import Candidates
 from napari_unet.core.config import InstanceConfig, WeightConfig
 from napari_unet.core.tiling import Tile, round_to_stride
 from napari_unet.core.types import Prediction, Region, Sample
@@ -51,8 +52,12 @@ class Stitcher(ABC):
     """Takes the tiles of one image in any order and makes a prediction of them."""
 
     @abstractmethod
-    def add(self, tile: Tile, output: Any) -> None:
-        """Take what `Segmenter.predict_tile` gave for one tile."""
+    def add(self, tile: Tile, output: Any) -> Candidates | None:
+        """Take what `Segmenter.predict_tile` gave for one tile.
+
+        Returns the candidates of which cells will be made, in pixels of the region; None where
+        cells are made of maps.
+        """
 
     @abstractmethod
     def result(self, config: InstanceConfig) -> Prediction:

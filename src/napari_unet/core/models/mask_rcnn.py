@@ -23,11 +23,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_unet.core.annotation import class_index, supervision
+from napari_unet.core.candidates import Candidates
 from napari_unet.core.config import WeightConfig, option
 from napari_unet.core.errors import InputError
 from napari_unet.core.label_boxes import name_densely
 from napari_unet.core.models.base import Segmenter, Stitcher
-from napari_unet.core.models.cell_stitcher import CellStitcher, TileCells
+from napari_unet.core.models.candidate_stitcher import CandidateStitcher
 from napari_unet.core.models.mask_rcnn_targets import CellBatch, CellTarget, find_cells
 from napari_unet.core.models.zoom import find_zoom, nearest_zoom, resize
 from napari_unet.core.tiling import round_to_stride
@@ -161,8 +162,9 @@ class MaskRCNNSegmenter(Segmenter):
 
         return losses(self.net, batch, self._room(batch.image))
 
-    def predict_tile(self, image: Tensor, *, average_turns: bool = False) -> list[TileCells]:
+    def predict_tile(self, image: Tensor, *, average_turns: bool = False) -> list[Candidates]:
         """The cells of each tile in pixels of the image; there is no mean of boxes over turns."""
+        seen = image.shape[2], image.shape[3]
         image = resize(image, self.config.zoom)
         size, room = (image.shape[2], image.shape[3]), self._room(image)
         levels = self.net(image)
@@ -174,11 +176,12 @@ class MaskRCNNSegmenter(Segmenter):
         masks = torch.round(torch.sigmoid(drawn) * 255).byte()
         kinds = (probabilities[:, 1:].argmax(1) + 1).byte()
         return [
-            TileCells(
+            Candidates(
                 (boxes * self.pixel).cpu().numpy(),
                 scores.cpu().numpy(),
                 mask.cpu().numpy(),
                 kinds[places].cpu().numpy(),
+                seen,
             )
             for (boxes, scores, places), mask in zip(
                 found, masks.split([len(boxes) for boxes, _, _ in found]), strict=True
@@ -195,7 +198,7 @@ class MaskRCNNSegmenter(Segmenter):
         return max(_LEAST_ROOM, math.ceil(_ROOM * cells))
 
     def stitcher(self, region: Region, out: NDArray[np.float32] | None = None) -> Stitcher:
-        return CellStitcher(region)
+        return CandidateStitcher(region)
 
 
 def _make(config: MaskRCNNConfig) -> MaskRCNN:

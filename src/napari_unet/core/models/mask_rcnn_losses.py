@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_unet.core import parallel
-from napari_unet.core.models.mask_rcnn_net import MASK, MaskRCNN
+from napari_unet.core.candidates import MASK
+from napari_unet.core.models.mask_rcnn_net import MaskRCNN
 from napari_unet.core.models.mask_rcnn_targets import CellBatch, Cells
 
 _BETA = 1 / 9  # torchvision's, of the smooth L1 loss of boxes

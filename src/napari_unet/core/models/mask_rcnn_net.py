@@ -26,6 +26,8 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, clip_boxes_to_image, nms
 
+from napari_unet.core.candidates import MASK
+
 _TRUNKS: dict[str, tuple[type[Any], list[int]]] = {
     "light": (resnet.BasicBlock, [1, 1, 1, 1]),
     "resnet18": (resnet.BasicBlock, [2, 2, 2, 2]),
@@ -38,8 +40,6 @@ _UNLIKELY = 0.02  # boxes that are proposed with less are not looked at
 _SAME = 0.5  # intersection over union of two boxes of one cell
 _FINE = "fine"  # the level of every second pixel: boxes are drawn in it, but not proposed
 _COARSER = 192.0  # px: boxes from a quarter of it on are drawn in the next level, and so on
-MASK = 28
-"""Edge of a mask in bins, about the size of a cell in pixels of the network."""
 
 
 class _Proposing(RegionProposalNetwork):  # type: ignore[misc]

@@ -29,7 +29,7 @@ from napari_unet.core.border_weights import border_term, class_weight_values
 from napari_unet.core.config import InstanceConfig, WeightConfig, option
 from napari_unet.core.distances import relative_distance
 from napari_unet.core.errors import InputError
-from napari_unet.core.instances import label_instances
+from napari_unet.core.evidence import Maps
 from napari_unet.core.models.base import Batch, Segmenter, Stitcher, Target
 from napari_unet.core.models.zoom import LARGE, find_zoom, nearest_zoom, resize
 from napari_unet.core.tiling import Tile
@@ -378,4 +378,4 @@ class _MapStitcher(Stitcher):
         target[:] = output[:, top : top + height, left : left + width].float().cpu().numpy()
 
     def result(self, config: InstanceConfig) -> Prediction:
-        return label_instances(self._maps, config, self._classes)
+        return Maps(self._maps, self._classes).label(config)
