@@ -13,7 +13,7 @@ from napari_unet.core.checkpoint import Model, save_model
 from napari_unet.core.config import AugmentConfig, InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
-from napari_unet.core.models import MODELS
+from napari_unet.core.models import find_model
 from napari_unet.core.models.unet import UNetSegmenter
 from napari_unet.core.prediction import predict
 from napari_unet.core.training import train
@@ -379,7 +379,7 @@ def test_an_impossible_budget_is_refused_before_any_work(discs, quick):
 
 def test_a_loss_that_is_no_number_does_not_look_finished(discs, quick, tmp_path, monkeypatch):
     broken = {"cross-entropy": torch.tensor(float("nan"), requires_grad=True)}
-    monkeypatch.setattr(MODELS["unet"], "loss", lambda *_: broken)
+    monkeypatch.setattr(find_model("unet"), "loss", lambda *_: broken)
     output = tmp_path / "model.safetensors"
     with pytest.raises(InputError, match="lower learning rate"):
         run([discs], quick, output=output)

@@ -9,7 +9,7 @@ import torch
 
 from napari_unet.core.annotation import weight_map
 from napari_unet.core.config import WEIGHT_PRESETS, WeightConfig
-from napari_unet.core.models import MODELS
+from napari_unet.core.models import MODELS, find_model
 from napari_unet.core.models.unet import PixelBatch, UNet, UNetConfig, UNetSegmenter
 from napari_unet.core.types import Sample
 
@@ -147,4 +147,4 @@ def test_of_falks_weights_the_rim_is_of_the_class_and_both_parts_make_the_whole(
 
 @pytest.mark.parametrize("name", MODELS)
 def test_names_in_the_registry_are_the_models_own(name):
-    assert MODELS[name].name == name
+    assert find_model(name).name == name

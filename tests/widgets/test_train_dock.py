@@ -11,11 +11,12 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
 
-from fake_compute import REPORT, FakeCompute, answer_of, write_model
+from fake_compute import CARD, REPORT, FakeCompute, answer_of, write_model
 from napari_unet.core.config import WEIGHT_PRESETS
 from napari_unet.core.resumable import state_path
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import Prepared, Repainted, Stepped, Validated, Warned
+from napari_unet.widgets import _model_choice
 from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
 from napari_unet.widgets.train_dock import TrainDock
@@ -97,6 +98,48 @@ def test_train_sends_a_snapshot_and_what_the_panel_says(qtbot, dock, folder):
     assert call.options["output"].name.startswith("hela 20")
     assert call.options["start_from"] == find_model_file("nuclei")
     assert call.options["architecture"] == "unet"
+
+
+def test_an_architecture_lists_its_own_models_and_trains(qtbot, dock, folder):
+    own = write_model(folder / "mine.safetensors")
+    other = write_model(folder / "boxes.safetensors", replace(CARD, architecture="mask-rcnn"))
+    dock.start_from.refresh()
+    listed = {dock.start_from.itemData(row) for row in range(dock.start_from.count())}
+    assert own in listed
+    assert other not in listed
+    qtbot.keyClick(dock.architecture, Qt.Key.Key_Down)
+    assert dock.architecture.currentText() == "Mask R-CNN"
+    listed = {dock.start_from.itemData(row) for row in range(dock.start_from.count())}
+    assert other in listed
+    assert own not in listed
+    assert dock.start_from.path != find_model_file("nuclei")
+    begin(qtbot, dock)
+    (call,) = dock.session.compute.trainings
+    assert call.options["architecture"] == "mask-rcnn"
+
+
+def test_a_model_that_is_browsed_to_brings_its_architecture(dock, tmp_path, monkeypatch):
+    elsewhere = write_model(tmp_path / "boxes.safetensors", replace(CARD, architecture="mask-rcnn"))
+    monkeypatch.setattr(
+        _model_choice.QFileDialog, "getOpenFileName", lambda *_: (str(elsewhere), "")
+    )
+    row = dock.start_from.findText("browse…")
+    dock.start_from.activated.emit(row)
+    assert dock.architecture.currentData() == "mask-rcnn"
+    assert dock.start_from.path == elsewhere
+
+
+def test_an_architecture_that_lacks_a_package_is_grey_and_says_why(
+    qtbot, model, folder, monkeypatch
+):
+    monkeypatch.setattr("napari_unet.core.models.find_spec", lambda _: None)
+    session(model)._compute = FakeCompute()
+    dock = TrainDock(model)
+    qtbot.addWidget(dock)
+    row = dock.architecture.findData("mask-rcnn")
+    assert not dock.architecture.model().item(row).isEnabled()
+    reason = dock.architecture.itemData(row, Qt.ItemDataRole.ToolTipRole)
+    assert reason.endswith('run `pip install "napari-unet-cells[mask-rcnn]"` first.')
 
 
 def test_events_are_told(qtbot, dock):

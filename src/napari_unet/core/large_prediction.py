@@ -149,7 +149,7 @@ def _plan(
     segmenter = fit_channels(model, image.shape[0], image.name)
     if not segmenter.maps:
         raise InputError(
-            f"A model of the family {segmenter.title} gives no maps, from which large images are "
+            f"A model of the family {segmenter.name} gives no maps, from which large images are "
             "labelled: choose a U-Net."
         )
     pairs = find_percentiles(image, card.normalize)

@@ -20,7 +20,7 @@ from napari_unet.core.card import read_card
 from napari_unet.core.errors import InputError
 from napari_unet.core.start_models import start_model_files
 from napari_unet.widgets._form import guard_wheel
-from napari_unet.widgets._model_files import SUFFIX, list_models, models_folder
+from napari_unet.widgets._model_files import SUFFIX, architecture_of, list_models, models_folder
 
 _BROWSE = "browse…"
 _PADDING = 6  # pixels that style sheets take from the text and do not tell
@@ -45,6 +45,7 @@ class ModelChoice(QComboBox):
         super().__init__(parent)
         self._nothing, self._optional = nothing, optional
         self._path: Path | None = None
+        self._architecture: str | None = None
         self._elsewhere: list[Path] = []
         self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
@@ -60,17 +61,33 @@ class ModelChoice(QComboBox):
         return self._path
 
     def set_path(self, path: Path | None) -> None:
-        """Choose a file, without a `chosen`."""
+        """Choose a file, without a `chosen`; of one family alone, that of the file is listed."""
         self._path = path
+        if path is not None and self._architecture is not None:
+            self._architecture = architecture_of(path)
         listed = (*self._elsewhere, *start_model_files())
         if path is not None and path.parent != models_folder() and path not in listed:
             self._elsewhere.append(path)
         self.refresh()
 
+    def show_only(self, architecture: str) -> None:
+        """List the models of one family alone; another that was chosen gives way to its first.
+
+        The first are those that come with the package.
+        """
+        self._architecture = architecture
+        if self._path is not None and not self._fits(self._path):
+            self._path = next(filter(self._fits, start_model_files()), None)
+        self.refresh()
+
+    def _fits(self, path: Path) -> bool:
+        return self._architecture is None or architecture_of(path) == self._architecture
+
     def refresh(self) -> None:
         """Look at the folder again; a choice whose file is gone falls back to the first one."""
         others = (*self._elsewhere, *start_model_files())
         known = [*list_models(), *(path for path in others if path.exists())]
+        known = [path for path in known if self._fits(path)]
         self.clear()
         if self._optional or not known:
             self.addItem(self._nothing, None)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import re
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from platformdirs import user_data_path
 
-from napari_unet.core.card import ModelCard
+from napari_unet.core.card import ModelCard, read_card
 from napari_unet.core.errors import InputError
+from napari_unet.core.models import MODELS
 from napari_unet.core.resumable import state_path
 from napari_unet.core.training_log import log_path
 
 SUFFIX = ".safetensors"
-
-ARCHITECTURES = {"unet": "U-Net"}
-"""Names in the registry of models and their titles; the registry itself needs torch."""
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
@@ -34,6 +33,19 @@ def list_models() -> list[Path]:
     """The model files of the folder, newest first."""
     files = [path for path in models_folder().glob(f"*{SUFFIX}") if not path.name.startswith(".")]
     return sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def architecture_of(path: Path) -> str:
+    """The name of a model's family; empty where the file cannot be read."""
+    try:
+        return _read_architecture(path, path.stat().st_mtime_ns)
+    except (OSError, InputError):
+        return ""
+
+
+@lru_cache(maxsize=1024)
+def _read_architecture(path: Path, written: int) -> str:
+    return read_card(path).architecture
 
 
 def new_model_path(image_name: str, now: datetime | None = None) -> Path:
@@ -78,8 +90,9 @@ def rename_model(path: Path, name: str) -> Path:
 
 def describe(card: ModelCard) -> list[tuple[str, str]]:
     """What a model's card says, as rows of (what, value) for the person."""
+    family = MODELS.get(card.architecture)
     rows = [
-        ("Architecture", ARCHITECTURES.get(card.architecture, card.architecture)),
+        ("Architecture", family.title if family else card.architecture),
         ("Images", "any channels" if card.any_channels else _channels(card.channels)),
         ("Classes", ", ".join(card.classes)),
     ]

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unet.core.annotation import check_trainable
 from napari_unet.core.config import AugmentConfig, NormalizeConfig, TrainConfig
 from napari_unet.core.errors import InputError
+from napari_unet.core.models import MODELS
 from napari_unet.core.resumable import is_resumable, state_path
 from napari_unet.core.start_models import start_model_files
 from napari_unet.core.types import Region, Sample
@@ -24,7 +25,7 @@ from napari_unet.widgets._device_badge import DeviceBadge
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import Fold, Form, guard_wheel, tidy
 from napari_unet.widgets._model_choice import ModelChoice
-from napari_unet.widgets._model_files import ARCHITECTURES, new_model_path
+from napari_unet.widgets._model_files import architecture_of, new_model_path
 from napari_unet.widgets._plot import CurvePlot
 from napari_unet.widgets._preview import Preview
 from napari_unet.widgets._saved_line import SavedLine
@@ -76,10 +77,14 @@ class TrainDock(Dock):
 
     def _build_settings(self) -> None:
         self.architecture = QComboBox()
-        for name, title in ARCHITECTURES.items():
-            self.architecture.addItem(title, name)
+        for name, family in MODELS.items():
+            self.architecture.addItem(family.title, name)
+            _grey_out(self.architecture, family.lack)
+        self.architecture.currentIndexChanged.connect(self._on_architecture)
         self.start_from = ModelChoice("from scratch", optional=True)
         self.start_from.set_path(next(iter(start_model_files()), None))
+        self.start_from.show_only(self.architecture.currentData())
+        self.start_from.chosen.connect(self._on_start)
         self.budget = QComboBox()
         for minutes in BUDGETS:
             self.budget.addItem("30 s" if minutes == 0.5 else f"{minutes:g} min", minutes)
@@ -340,6 +345,15 @@ class TrainDock(Dock):
             self.bar.ready(f"Ready to train on “{session.labels.name}”.")
         self._offer_to_continue()
 
+    def _on_architecture(self) -> None:
+        self.start_from.show_only(self.architecture.currentData())
+
+    def _on_start(self, path: Path | None) -> None:
+        """A file that was browsed to may be of another family."""
+        row = self.architecture.findData(architecture_of(path)) if path is not None else -1
+        if row >= 0:
+            self.architecture.setCurrentIndex(row)
+
     def _on_theme(self, event: Any) -> None:
         self.plot.set_theme(self.session.viewer.theme)
 
@@ -348,6 +362,14 @@ class TrainDock(Dock):
         self._job = None
         self._preview.close()
         super().let_go()
+
+
+def _grey_out(combo: QComboBox, reason: str) -> None:
+    """Make the last item one that cannot be chosen, and say why; nothing without a reason."""
+    if reason:
+        row = combo.count() - 1
+        combo.model().item(row).setEnabled(False)
+        combo.setItemData(row, reason, Qt.ItemDataRole.ToolTipRole)
 
 
 def _read_trainable(read: Callable[[], Sample]) -> Sample:

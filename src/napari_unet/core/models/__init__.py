@@ -1,19 +1,64 @@
-"""The registry of model families: a third one is one file and one line here."""
+"""The registry of model families: a third one is one file and one line here. Needs no torch."""
 
 from __future__ import annotations
 
-from napari_unet.core.errors import InputError
-from napari_unet.core.models.base import Segmenter
-from napari_unet.core.models.mask_rcnn import MaskRCNNSegmenter
-from napari_unet.core.models.unet import UNetSegmenter
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-MODELS: dict[str, type[Segmenter]] = {
-    model.name: model for model in (UNetSegmenter, MaskRCNNSegmenter)
+from napari_unet.core.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_unet.core.models.base import Segmenter
+
+
+@dataclass(frozen=True)
+class Family:
+    """What is known of a model family before it is imported.
+
+    Attributes
+    ----------
+    title : str
+        For the person.
+    module, segmenter : str
+        A room beside this one and its `Segmenter`.
+    package, extra : str
+        What it needs beyond torch, and the extra of ours that brings it; empty for nothing.
+    """
+
+    title: str
+    module: str
+    segmenter: str
+    package: str = ""
+    extra: str = ""
+
+    @property
+    def lack(self) -> str:
+        """Why it cannot be used here, in one sentence; empty where it can."""
+        if not self.package or find_spec(self.package) is not None:
+            return ""
+        return (
+            f'{self.title} needs {self.package}: run `pip install "napari-unet-cells[{self.extra}]"'
+            "` first."
+        )
+
+
+MODELS: dict[str, Family] = {
+    "unet": Family("U-Net", "unet", "UNetSegmenter"),
+    "mask-rcnn": Family(
+        "Mask R-CNN", "mask_rcnn", "MaskRCNNSegmenter", package="torchvision", extra="mask-rcnn"
+    ),
 }
 
 
 def find_model(name: str) -> type[Segmenter]:
-    """Look a family up by its name, or say in an `InputError` which there are."""
+    """Import a family by its name, or say in an `InputError` which there are or what is missing."""
     if name not in MODELS:
         raise InputError(f"There is no architecture {name!r}: choose one of {', '.join(MODELS)}.")
-    return MODELS[name]
+    family = MODELS[name]
+    if family.lack:
+        raise InputError(family.lack)
+    room = import_module(f"{__name__}.{family.module}")
+    segmenter: type[Segmenter] = getattr(room, family.segmenter)
+    return segmenter

@@ -69,8 +69,8 @@ class Segmenter(ABC):
 
     Attributes
     ----------
-    name, title : str
-        In the registry, and for the person.
+    name : str
+        In the registry.
     presets : tuple of str
         What `configure` knows; the first one is the default.
     config_type : type
@@ -89,7 +89,6 @@ class Segmenter(ABC):
     """
 
     name: ClassVar[str]
-    title: ClassVar[str]
     presets: ClassVar[tuple[str, ...]] = ("default",)
     config_type: ClassVar[type]
     config: Any

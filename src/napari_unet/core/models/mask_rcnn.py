@@ -76,15 +76,19 @@ class MaskRCNNSegmenter(Segmenter):
     """Boxes around cells, each with a class, a score and a soft mask."""
 
     name = "mask-rcnn"
-    title = "Mask R-CNN"
     presets = ("default", *_TRUNKS[1:])
     config_type = MaskRCNNConfig
     config: MaskRCNNConfig
     net: MaskRCNN
 
     def __init__(self, config: MaskRCNNConfig) -> None:
+        from napari_unet.core.models.mask_rcnn_net import MaskRCNN
+
         self.config = config
-        self.net = _make(config)
+        self.net = MaskRCNN(
+            config.channels, config.classes, config.trunk, config.width, config.neurons,
+            config.small,
+        )  # fmt: skip
         self.maps = 0
         self.pixel = 1 / config.zoom
         coarsest = 4 * 2 ** (len(self.net.trunk) - 1)
@@ -199,17 +203,3 @@ class MaskRCNNSegmenter(Segmenter):
 
     def stitcher(self, region: Region, out: NDArray[np.float32] | None = None) -> Stitcher:
         return CandidateStitcher(region)
-
-
-def _make(config: MaskRCNNConfig) -> MaskRCNN:
-    try:
-        from napari_unet.core.models.mask_rcnn_net import MaskRCNN
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "torchvision":
-            raise
-        raise InputError(
-            'Mask R-CNN needs torchvision: run `pip install "napari-unet-cells[mask-rcnn]"` first.'
-        ) from None
-    return MaskRCNN(
-        config.channels, config.classes, config.trunk, config.width, config.neurons, config.small
-    )

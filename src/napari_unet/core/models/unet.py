@@ -204,7 +204,6 @@ class UNetSegmenter(Segmenter):
     """
 
     name = "unet"
-    title = "U-Net"
     presets = ("default", "wide", "paper")
     config_type = UNetConfig
     config: UNetConfig
