@@ -49,10 +49,12 @@ def train(data, processes, *flags):
     return load_file(path), json.loads(done.stdout), done.stderr
 
 
-@pytest.mark.parametrize("goes_on", [False, True])
-def test_two_processes_make_the_model_of_one(data, goes_on):
+@pytest.mark.parametrize(
+    ("goes_on", "architecture"), [(False, "unet"), (True, "unet"), (False, "mask-rcnn")]
+)
+def test_two_processes_make_the_model_of_one(data, goes_on, architecture):
     # not Adam: it divides by the gradient's size, and where that is about 0 rounding decides
-    flags = ("--optimizer", "sgd", "--learning-rate", 1e-3)
+    flags = ("--optimizer", "sgd", "--learning-rate", 1e-3, "--architecture", architecture)
     if goes_on:  # from a model that finds nothing yet, as the first process sees
         train(data, 1, *flags)
         start = (data / "1.safetensors").rename(data / "start.safetensors")

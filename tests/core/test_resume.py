@@ -56,23 +56,27 @@ def read_table(model):
 
 
 @pytest.mark.parametrize(
-    ("kind", "count", "optimizer"),
+    ("kind", "count", "optimizer", "architecture"),
     [
-        (Stepped, 1, "adamw"),
-        (Stepped, 4, "adamw"),
-        (Stepped, 7, "sgd"),
-        (Stepped, 12, "adamw"),
-        (Judging, 3, "adamw"),
+        (Stepped, 1, "adamw", "unet"),
+        (Stepped, 4, "adamw", "unet"),
+        (Stepped, 7, "sgd", "unet"),
+        (Stepped, 12, "adamw", "unet"),
+        (Judging, 3, "adamw", "unet"),
+        (Stepped, 4, "adamw", "mask-rcnn"),
+        (Stepped, 7, "sgd", "mask-rcnn"),
     ],
 )
 def test_stop_and_continue_equals_never_having_stopped(
-    discs, config, tmp_path, kind, count, optimizer
+    discs, config, tmp_path, kind, count, optimizer, architecture
 ):
     config = dataclasses.replace(config, optimizer=optimizer, learning_rate=1e-3)
     whole, events = tmp_path / "whole.safetensors", []
-    expected = exhaust(train([discs], config, output=whole), events.append)
+    work = train([discs], config, architecture=architecture, output=whole)
+    expected = exhaust(work, events.append)
     path = tmp_path / "model.safetensors"
-    seen = stop_after(train([discs], config, output=path), kind, count)
+    work = train([discs], config, architecture=architecture, output=path)
+    seen = stop_after(work, kind, count)
     assert is_resumable(path)
     torch.manual_seed(99)
     got = exhaust(resume([discs], path), seen.append)

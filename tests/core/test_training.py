@@ -13,7 +13,7 @@ from napari_unet.core.checkpoint import Model, save_model
 from napari_unet.core.config import AugmentConfig, InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
-from napari_unet.core.models import find_model
+from napari_unet.core.models import MODELS, find_model
 from napari_unet.core.models.unet import UNetSegmenter
 from napari_unet.core.prediction import predict
 from napari_unet.core.training import train
@@ -203,8 +203,9 @@ def test_a_class_painted_meanwhile_is_for_the_next_training(discs, quick):
     work.close()
 
 
+@pytest.mark.parametrize("architecture", MODELS)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_what_is_not_said_is_not_learnt_as_background(discs, quick, seed):
+def test_what_is_not_said_is_not_learnt_as_background(discs, quick, seed, architecture):
     """Half of the cells are not painted, and lie where nothing is said: they are found."""
     painted = np.random.default_rng(seed).permutation(np.arange(1, 13))[:6]
     labels = np.where(np.isin(discs.labels, painted), discs.labels, 0)
@@ -214,7 +215,8 @@ def test_what_is_not_said_is_not_learnt_as_background(discs, quick, seed):
     unsaid = np.isin(discs.labels, hidden)
     assert not labels[unsaid].any()
     sample = dataclasses.replace(discs, labels=labels.astype(np.int32))
-    model, _ = run([sample], dataclasses.replace(quick, val_fraction=0))
+    config = dataclasses.replace(quick, val_fraction=0)
+    model, _ = run([sample], config, architecture=architecture)
     found = exhaust(predict(model, discs.image, PredictConfig(device="cpu", precision="float32")))
     for label in hidden:
         cell = discs.labels == label
@@ -223,7 +225,8 @@ def test_what_is_not_said_is_not_learnt_as_background(discs, quick, seed):
         assert (cell & match).sum() / (cell | match).sum() > 0.5
 
 
-def test_two_classes_are_learnt(discs, quick):
+@pytest.mark.parametrize("architecture", MODELS)
+def test_two_classes_are_learnt(discs, quick, architecture):
     image = discs.image.copy()
     classes = {label: 1 + label % 2 for label in range(1, 13)}
     for label, kind in classes.items():
@@ -231,7 +234,7 @@ def test_two_classes_are_learnt(discs, quick):
             image[0][discs.labels == label] //= 2
     sample = dataclasses.replace(discs, image=image, classes=classes)
     config = dataclasses.replace(quick, val_fraction=0, augment=AugmentConfig(intensity=0))
-    model, _ = run([sample], config, class_names=("a", "b"))
+    model, _ = run([sample], config, architecture=architecture, class_names=("a", "b"))
     assert model.card.classes == ("a", "b")
     found = exhaust(predict(model, image, PredictConfig(device="cpu", precision="float32")))
     pairs = {
@@ -244,9 +247,11 @@ def test_two_classes_are_learnt(discs, quick):
     assert right == len(pairs)
 
 
-def test_a_class_that_the_start_model_does_not_know_is_added(discs, quick, tmp_path):
+@pytest.mark.parametrize("architecture", MODELS)
+def test_a_class_that_the_start_model_does_not_know_is_added(discs, quick, tmp_path, architecture):
     output = tmp_path / "model.safetensors"
-    run([discs], dataclasses.replace(quick, steps=1), output=output)
+    config = dataclasses.replace(quick, steps=1)
+    run([discs], config, architecture=architecture, output=output)
     two = dataclasses.replace(discs, classes={3: 2})
     model, _ = run([two], dataclasses.replace(quick, steps=2), start_from=output)
     assert model.card.classes == ("cell", "class 2")
@@ -391,11 +396,13 @@ def test_a_folder_as_output_is_refused_before_any_work(discs, quick, tmp_path):
         run([discs], quick, output=tmp_path)
 
 
-def test_images_smaller_than_a_tile_and_of_one_pixel_high_are_trained_on(quick):
+@pytest.mark.parametrize("architecture", MODELS)
+def test_images_smaller_than_a_tile_and_of_one_pixel_high_are_trained_on(quick, architecture):
     labels = np.zeros((1, 40), np.int32)
     labels[0, 5:9], labels[0, 20:26] = 1, 2
     image = np.random.default_rng(0).random((1, 1, 40))
-    model, _ = run([Sample(image, labels)], dataclasses.replace(quick, steps=2))
+    config = dataclasses.replace(quick, steps=2)
+    model, _ = run([Sample(image, labels)], config, architecture=architecture)
     found = exhaust(predict(model, image, PredictConfig(device="cpu")))
     assert found.labels.shape == (1, 40)
 
