@@ -1,0 +1,190 @@
+"""What makes a Mask R-CNN one for cells: boxes of their size, sparse paint, room for crowds."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torchvision.models.detection import maskrcnn_resnet50_fpn
+
+from napari_unet.core.config import PredictConfig, TrainConfig, WeightConfig
+from napari_unet.core.errors import InputError
+from napari_unet.core.events import exhaust
+from napari_unet.core.matching import find_overlaps
+from napari_unet.core.models import MODELS, find_model
+from napari_unet.core.models.mask_rcnn import MaskRCNNConfig, MaskRCNNSegmenter
+from napari_unet.core.models.mask_rcnn_losses import losses
+from napari_unet.core.models.mask_rcnn_targets import find_cells
+from napari_unet.core.prediction import predict
+from napari_unet.core.training import train
+from napari_unet.core.types import Sample
+
+ON_CPU = PredictConfig(device="cpu", precision="float32")
+
+
+def crowd() -> Sample:
+    """600 cells of 8 px in 384 × 256 px."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros((256, 384), np.int32)
+    rows, columns = np.mgrid[:256, :384]
+    for label, (y, x) in enumerate(np.ndindex(20, 30), 1):
+        centre = 12.8 * np.array([y, x]) + 6.4 + rng.uniform(-2, 2, 2)
+        labels[np.hypot(rows - centre[0], columns - centre[1]) <= 4] = label
+    image = 100.0 * (labels > 0) + rng.normal(100, 10, labels.shape)
+    return Sample(image[None].astype(np.float32), labels, name="crowd")
+
+
+def maps_of(labels):
+    """`CellTarget.maps` of a tile; −1 is unsaid."""
+    return torch.from_numpy(np.stack([labels, labels > 0]).astype(np.float32))
+
+
+def test_the_light_one_has_at_most_six_million_parameters_and_the_others_are_standard():
+    diameters = np.full(20, 24.0)
+    light = MaskRCNNSegmenter(MaskRCNNSegmenter.configure("default", 1, 1, diameters))
+    assert sum(p.numel() for p in light.net.parameters()) < 6e6
+    plan = MaskRCNNSegmenter.configure("resnet50", 1, 1, diameters)
+    assert (plan.width, plan.neurons) == (256, 1024)
+    with pytest.raises(InputError, match="no preset 'paper': choose default or resnet18"):
+        exhaust(train([crowd()], TrainConfig(steps=1), architecture="mask-rcnn", preset="paper"))
+
+
+def test_anchors_are_as_large_as_the_painted_cells():
+    plan = MaskRCNNSegmenter.configure("default", 1, 1, np.array([20.0, 22, 24, 26, 40]))
+    segmenter = MaskRCNNSegmenter(plan)
+    image = torch.zeros(1, 1, 64, 64)
+    anchors, *_ = segmenter.net.rate_anchors(image, segmenter.net(image))
+    edges = (anchors[0][:, 2:] - anchors[0][:, :2]).prod(1).sqrt()
+    assert edges.min() == pytest.approx(plan.small, abs=1)
+    assert plan.small == pytest.approx(20.8, abs=0.1)
+
+
+def test_cells_of_another_size_are_seen_at_the_common_one():
+    plan = MaskRCNNSegmenter.configure("default", 1, 1, np.full(9, 96.0))
+    assert plan.zoom == 0.25
+    segmenter = MaskRCNNSegmenter(plan)
+    labels = np.zeros((128, 128), np.float32)
+    labels[16:112, 16:112] = 1
+    batch = segmenter.collate(torch.zeros(1, 1, 128, 128), maps_of(labels)[None])
+    assert batch.image.shape[2:] == (32, 32)
+    assert batch.cells[0].boxes.tolist() == [[4, 4, 28, 28]]
+
+
+def test_a_cut_cell_is_found_but_its_outline_teaches_nothing():
+    labels = np.zeros((32, 32))
+    labels[4:12, 4:12], labels[20:30, 20:32] = 1, 2
+    labels[16:20, 30:32] = 3  # a sliver at the border is no cell to be found
+    cells = find_cells(maps_of(labels), 8.0)
+    assert cells.boxes.tolist() == [[4, 4, 12, 12], [20, 20, 32, 30]]
+    assert cells.whole.tolist() == [True, False]
+    assert cells.unsaid_share(torch.tensor([[30.0, 16, 32, 20]])).item() == 1
+
+
+@pytest.mark.parametrize(("unsaid", "counts"), [(0.2, True), (0.4, False)])
+def test_a_box_that_may_be_an_unpainted_cell_teaches_nothing(unsaid, counts):
+    """Anchors of which more is unsaid than would make them a cell are no background."""
+    labels = np.zeros((32, 40))
+    labels[:, : round(40 * unsaid)] = -1
+    cells = find_cells(maps_of(labels), 8.0)
+    share = cells.unsaid_share(torch.tensor([[0.0, 0, 40, 32]])).item()
+    assert share == pytest.approx(unsaid)
+    segmenter = MaskRCNNSegmenter(MaskRCNNConfig())
+    matcher = segmenter.net.proposing.proposal_matcher
+    assert (share < matcher.low_threshold) == counts
+
+
+def test_nothing_said_is_no_loss_and_background_said_is_one():
+    torch.manual_seed(0)
+    segmenter = MaskRCNNSegmenter(MaskRCNNConfig())
+    image = torch.randn(1, 1, 64, 64)
+    unsaid = segmenter.collate(image, maps_of(np.full((64, 64), -1.0))[None])
+    ground = segmenter.collate(image, maps_of(np.zeros((64, 64)))[None])
+    assert sum(losses(segmenter.net, unsaid, 64).values()).item() == 0
+    said = losses(segmenter.net, ground, 64)
+    assert said["proposals"] > 0
+    assert said["masks"] == said["boxes"] == said["proposed boxes"] == 0
+
+
+def test_mask_targets_are_the_cell_in_its_box_and_not_its_neighbour():
+    labels = np.zeros((32, 32))
+    labels[8:24, 8:16], labels[8:24, 16:24] = 1, 2
+    cells = find_cells(maps_of(labels), 8.0)
+    box = torch.tensor([[8.0, 8, 24, 24]])
+    left = cells.masks(box, torch.tensor([0]), 8)[0]
+    assert (left[:, :4] == 1).all()
+    assert (left[:, 4:] == 0).all()
+
+
+def test_other_channels_are_seen_as_the_mean_of_them():
+    torch.manual_seed(0)
+    segmenter = MaskRCNNSegmenter(MaskRCNNConfig(channels=3))
+    segmenter.net.eval()
+    image = torch.rand(1, 1, 64, 64)
+    one = segmenter.fit(1, 1, 1.0)
+    with torch.inference_mode():
+        wanted = segmenter.net(image.expand(-1, 3, -1, -1))
+        seen = one.net(image)
+    for name, level in wanted.items():
+        torch.testing.assert_close(seen[name], level, atol=1e-4, rtol=1e-4)
+
+
+def test_a_tile_does_not_change_what_is_found(discs, quick):
+    config = dataclasses.replace(quick, steps=30, val_fraction=0)
+    model = exhaust(train([discs], config, architecture="mask-rcnn"))
+    whole, tiled = (
+        exhaust(predict(model, discs.image, dataclasses.replace(ON_CPU, tile=tile)))
+        for tile in (512, 48)
+    )
+    assert whole.labels.max() >= 10
+    assert find_overlaps(whole.labels, tiled.labels).match(0.9).size == whole.labels.max()
+    assert tiled.labels.max() == whole.labels.max()
+    np.testing.assert_allclose(np.sort(tiled.scores), np.sort(whole.scores), atol=0.02)
+
+
+def test_six_hundred_cells_of_eight_pixels_are_found_where_the_defaults_cannot():
+    sample = crowd()
+    config = TrainConfig(
+        steps=60, batch_size=1, tile=256, val_fraction=0, device="cpu", learning_rate=2e-3
+    )
+    model = exhaust(train([sample], config, architecture="mask-rcnn"))
+    found = exhaust(predict(model, sample.image, ON_CPU))
+    recall = len(find_overlaps(sample.labels, found.labels).match(0.5)) / 600
+    assert recall >= 0.9
+    defaults = maskrcnn_resnet50_fpn(
+        weights=None, weights_backbone=None, num_classes=2, box_score_thresh=0.0, min_size=256
+    ).eval()
+    with torch.inference_mode():
+        (detected,) = defaults([torch.from_numpy(sample.image / 300).expand(3, -1, -1)])
+    assert len(detected["boxes"]) <= 100  # whatever it has learnt, it gives no more
+    edges = defaults.rpn.anchor_generator.sizes
+    assert min(min(level) for level in edges) == 32 > 8
+
+
+def test_weights_of_pixels_are_of_no_use_but_classes_are():
+    labels = np.zeros((32, 32), np.int32)
+    labels[4:12, 4:12], labels[20:28, 20:28], labels[31, 31] = 7, 9, -1
+    sample = Sample(labels[None].astype(np.float32), labels, classes={9: 2})
+    segmenter = MaskRCNNSegmenter(MaskRCNNConfig(classes=2))
+    (target,) = segmenter.targets([sample], WeightConfig())
+    assert target.kind[5, 5] == 1
+    assert target.kind[21, 21] == 2
+    assert not target.known[0, 0]
+
+
+def test_without_torchvision_one_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("napari_unet.core.models.find_spec", lambda _: None)
+    assert MODELS["unet"].lack == ""
+    with pytest.raises(InputError, match=r'pip install "napari-unet-cells\[mask-rcnn\]"'):
+        find_model("mask-rcnn")
+
+
+def test_torchvision_is_not_imported_for_others():
+    code = (
+        "import sys, napari_unet.core.training as t; from napari_unet.core.models import *;"
+        "find_model('unet'); find_model('mask-rcnn'); sys.exit('torchvision' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
