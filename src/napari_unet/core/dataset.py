@@ -16,6 +16,7 @@ from napari_unet.core.annotation import supervision
 from napari_unet.core.augment import change_grey_values, draw_grid, resample
 from napari_unet.core.config import AugmentConfig, NormalizeConfig, WeightConfig
 from napari_unet.core.errors import InputError
+from napari_unet.core.label_boxes import name_densely
 from napari_unet.core.models.base import Batch, Segmenter
 from napari_unet.core.normalize import normalize
 from napari_unet.core.types import Sample
@@ -252,10 +253,10 @@ def _cut_blocks(known: NDArray[np.bool_], cells: NDArray[np.bool_]) -> NDArray[n
 
 def _keep_cells_whole(judged: NDArray[np.bool_], labels: Labels) -> NDArray[np.bool_]:
     """Give each cell to the side that has more of it: half a cell would be judged as a whole."""
-    _, cell = np.unique(labels, return_inverse=True)
+    cell, _ = name_densely(np.maximum(labels, 0))
     area = np.bincount(cell.ravel())
-    inside = np.bincount(cell.ravel(), judged.ravel())
-    return np.where(labels > 0, (2 * inside > area)[cell.reshape(labels.shape)], judged)
+    inside = np.bincount(cell[judged], minlength=len(area))
+    return np.where(labels > 0, (2 * inside > area)[cell], judged)
 
 
 def _restrict(sample: Sample, known: NDArray[np.bool_]) -> list[Sample]:
