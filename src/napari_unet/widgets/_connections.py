@@ -33,4 +33,8 @@ class Connections:
     def undo(self) -> None:
         """Let go of everything; safe to call again."""
         while self._undo:
-            self._undo.pop()()
+            try:
+                self._undo.pop()()
+            except RuntimeError as error:  # where Qt has ended first, there is nothing to let go of
+                if "deleted" not in str(error):
+                    raise
