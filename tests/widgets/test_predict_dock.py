@@ -584,3 +584,14 @@ def test_a_stopped_stack_keeps_its_planes(qtbot, stacked):
 def test_one_image_is_no_stack(qtbot, dock):
     assert not dock.stack.isVisible()
     assert dock.whole.text() == "whole image"
+
+
+def test_what_is_of_maps_is_grey_for_a_model_of_whole_cells(dock, folder):
+    inputs = [dock.more_instances.input("neck"), dock.prediction.input("tta")]
+    assert all(each.enabled for each in inputs)
+    whole = write_model(folder / "whole.safetensors", dataclasses.replace(CARD, maps=0))
+    dock.model.set_path(whole)
+    dock.model.chosen.emit(whole)
+    assert not any(each.enabled for each in inputs)
+    assert inputs[0].tooltip.startswith("of no use to this model")
+    assert dock.more_instances.input("fill_holes").enabled

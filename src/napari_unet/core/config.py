@@ -25,9 +25,14 @@ def option(
     limits: tuple[float, float] | None = None,
     choices: Sequence[Any] | None = None,
     advanced: bool = True,
+    of_maps: bool = False,
 ) -> Any:
-    """A dataclass field that can show itself in a form and on the command line."""
+    """A dataclass field that can show itself in a form and on the command line.
+
+    What is `of_maps` says nothing to a model that finds whole cells.
+    """
     metadata = {
+        "of_maps": of_maps,
         "label": label,
         "why": why,
         "unit": unit,
@@ -180,6 +185,7 @@ class InstanceConfig:
         label="Split",
         why="a watershed parts cells that the net joined: +0.05 AP50 on DSB 2018 nuclei",
         choices=("watershed", "none"),
+        of_maps=True,
     )
     neck: float = option(
         0.7,
@@ -188,6 +194,7 @@ class InstanceConfig:
         "shallower part: 0 parts nothing. At 0.5 nets trained for minutes left a fifth more of "
         "the nuclei that touch joined; one trained for long parts too much at 0.7",
         limits=(0.0, 1.0),
+        of_maps=True,
     )
     fill_holes: bool = option(True, label="Fill holes", why="cells have no holes")
     drop_border: bool = option(
@@ -289,6 +296,7 @@ class PredictConfig:
         False,
         label="Average turns",
         why="the mean over 4 rotations × 2 mirrorings: 8 times the time, as in the paper's test",
+        of_maps=True,
     )
     device: str = option(
         "auto",

@@ -92,6 +92,14 @@ class Form(QWidget):
             with widget.changed.blocked():
                 _write(widget, getattr(config, name))
 
+    def show_use(self, mark: str, reason: str) -> None:
+        """Grey out the fields that have this mark in their metadata; "" lets them be set again."""
+        for field in dataclasses.fields(self._config):
+            if field.metadata.get(mark) and field.name in self._inputs:
+                widget = self._inputs[field.name]
+                widget.enabled = not reason
+                widget.tooltip = reason or _tooltip(field)
+
     def input(self, name: str) -> ValueWidget[Any]:
         """The magicgui widget of one field."""
         return self._inputs[name]
