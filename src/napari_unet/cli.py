@@ -152,7 +152,7 @@ def _read_samples(
 ) -> tuple[list[Any], tuple[str, ...]]:
     """Images with their labels, and the names of the classes: those that are given come first."""
     from napari_unet.core.files import expand, pair_by_stem, read_image
-    from napari_unet.core.formats import read_one
+    from napari_unet.core.formats import read_one, remark_overlaps
     from napari_unet.core.types import Sample
 
     samples: list[Sample] = []
@@ -160,8 +160,8 @@ def _read_samples(
     for image, path in pair_by_stem(expand(images), expand(labels, "labels")):
         pixels = read_image(image)
         labelled = read_one(path, pixels.shape[1:])
-        for remark in labelled.remarks:
-            say(remark)
+        for remark in (*labelled.remarks, *remark_overlaps(labelled)):
+            say(f"{path.name}: {remark}")
         names += sorted(set(labelled.classes.values()) - set(names))
         classes = {label: names.index(name) + 1 for label, name in labelled.classes.items()}
         sample = Sample(pixels, labelled.labels, classes=classes, name=str(image))

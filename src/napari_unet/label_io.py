@@ -12,7 +12,7 @@ from napari.utils.notifications import show_info, show_warning
 from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.formats import FORMATS, Format, Labelled, read_labelled
+from napari_unet.core.formats import FORMATS, Format, Labelled, read_labelled, remark_overlaps
 from napari_unet.widgets import _planes
 from napari_unet.widgets._features import as_words, read_column
 from napari_unet.widgets._session import session
@@ -47,7 +47,7 @@ def read_labels_file(path: str) -> list[LayerData]:
         placed = {"scale": image.scale[-2:], "translate": image.translate[-2:]}
     layers: list[LayerData] = []
     for labelled in read_labelled(Path(path), size):
-        for remark in labelled.remarks:
+        for remark in (*labelled.remarks, *remark_overlaps(labelled)):
             show_info(remark)
         name = Path(labelled.image).stem or Path(path).stem
         fits = labelled.labels.shape == size

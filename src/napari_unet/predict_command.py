@@ -15,6 +15,7 @@ from napari_unet.say import say
 if TYPE_CHECKING:
     from napari_unet.core.types import FileDone, PlaneDone
 
+_WHOLE = ("roi", "coco", "geojson")  # of core.formats those that have room for overlaps
 _LONG = 20  # tiles or blocks that take so long that one wants to know how far it is
 
 
@@ -39,6 +40,12 @@ def add_predict_flags(parser: argparse.ArgumentParser) -> None:
         "--probabilities",
         action="store_true",
         help="also DIR/probabilities/<stem>.tif, float32, one channel a class",
+    )
+    parser.add_argument(
+        "--instances",
+        choices=_WHOLE,
+        help="also DIR/instances/<stem>: each cell as a whole, where others lie over it too, with "
+        "its score and class",
     )
     parser.add_argument(
         "--plane",
@@ -89,6 +96,7 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
     from napari_unet.core.batch import Batch, predict_files
     from napari_unet.core.batch_results import RESULTS
     from napari_unet.core.events import exhaust
+    from napari_unet.core.formats import FORMATS
 
     batch = Batch(
         model=given.model,
@@ -98,6 +106,7 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
         axes=given.axes,
         link=given.link,
         probabilities=given.probabilities,
+        instances=FORMATS[given.instances] if given.instances else None,
         scheduler=given.scheduler,
         keep_maps=given.keep_maps,
         resume=given.resume,

@@ -18,6 +18,8 @@ from napari_unet.core.checkpoint import Model, load_model
 from napari_unet.core.config import PredictConfig, to_dict
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import read_image, write_atomically, write_labels
+from napari_unet.core.formats import Format
+from napari_unet.core.formats.predicted import as_labelled
 from napari_unet.core.large_job import hash_file
 from napari_unet.core.large_prediction import predict_large
 from napari_unet.core.lazy_image import is_large, open_image
@@ -33,6 +35,8 @@ from napari_unet.core.types import (
     PredictEvent,
     StackPrediction,
 )
+
+_CONVERT = "leave it out, and “napari-unet convert” makes such a file of their labels."
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Batch:
         Of whole stacks: a cell keeps its number from plane to plane.
     probabilities : bool
         Also write the maps of images that fit into memory, beside the labels.
+    instances : Format, optional
+        Also write each of their cells as a whole, with its score and class, in this format.
     scheduler, keep_maps
         Of large images, as `predict_large`.
     resume : bool
@@ -67,6 +73,7 @@ class Batch:
     axes: str | None = None
     link: bool = False
     probabilities: bool = False
+    instances: Format | None = None
     scheduler: str | None = None
     keep_maps: bool = False
     resume: bool = False
@@ -106,7 +113,8 @@ def predict_files(
     files: list[FileDone] = []
     for path, target in pairs:
         key = str(path.resolve())
-        if batch.resume and is_done(rows.get(key), settings, path):
+        wholes = _name_instances(batch.instances, target)
+        if batch.resume and is_done(rows.get(key), settings, path, wholes):
             row = rows[key]
             cells = int(row["cells"])
             done = FileDone(str(path), row["result"], "kept", cells, len(files) + 1, len(pairs))
@@ -148,6 +156,9 @@ def _predict(
 ) -> Generator[PredictEvent, None, StackPrediction]:
     prediction = yield from predict(model, read_image(path), batch.config, name=str(path))
     write_labels(target, prediction.labels)
+    wholes = _name_instances(batch.instances, target)
+    if batch.instances and wholes:
+        batch.instances.write(wholes, as_labelled(prediction, model.card.classes, path.name))
     maps = prediction.probabilities
     if batch.probabilities and maps is not None:
 
@@ -166,6 +177,8 @@ def _predict_stack(
         raise InputError(
             "Stacks have no --probabilities: --plane with --keep-maps keeps a plane's."
         )
+    if batch.instances:
+        raise InputError(f"Stacks have no --instances: {_CONVERT}")
     file = path.stat()
     said = f"{settings} {path.resolve()} {file.st_size} {file.st_mtime_ns}"
     key = hashlib.sha256(said.encode()).hexdigest()[:12]
@@ -178,6 +191,8 @@ def _predict_large(
 ) -> Generator[LargeEvent, None, StackPrediction]:
     if batch.probabilities:
         raise InputError("Large images have no --probabilities: --keep-maps keeps them beside.")
+    if batch.instances:
+        raise InputError(f"Large images and single planes have no --instances: {_CONVERT}")
     if target.exists() and target.samefile(path):
         raise InputError(f"{target} would be written over: choose another output folder.")
     image = open_image(path, batch.planes, batch.axes)
@@ -186,6 +201,11 @@ def _predict_large(
         scheduler=batch.scheduler, keep_maps=batch.keep_maps,
     )  # fmt: skip
     return StackPrediction(result.cells, 1, None)
+
+
+def _name_instances(kind: Format | None, target: Path) -> Path | None:
+    """Where the whole cells of an image are written, None where they are not."""
+    return kind and target.parent / "instances" / f"{target.stem}{kind.ending}"
 
 
 def _identify(batch: Batch) -> str:

@@ -18,12 +18,20 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def is_done(row: Mapping[str, str] | None, settings: str, path: Path) -> bool:
-    """Whether a file was predicted with these settings and has not changed since."""
+def is_done(
+    row: Mapping[str, str] | None, settings: str, path: Path, beside: Path | None = None
+) -> bool:
+    """Whether a file was predicted with these settings and has not changed since.
+
+    `beside` is what belongs to the result and was written after it.
+    """
     if row is None or row["settings"] != settings or row["status"] != "done":
         return False
-    result = Path(row["result"])
-    return result.exists() and result.stat().st_mtime >= path.stat().st_mtime
+    files = [path, Path(row["result"]), *([] if beside is None else [beside])]
+    if not all(file.exists() for file in files):
+        return False
+    times = [file.stat().st_mtime for file in files]
+    return times == sorted(times)
 
 
 def read_rows(path: Path) -> dict[str, dict[str, str]]:

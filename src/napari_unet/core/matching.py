@@ -7,6 +7,7 @@ background. What nobody said anything about is left out, see `find_overlaps`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,8 +15,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.pairing import pair_up
 
 Labels: TypeAlias = NDArray[np.integer[Any]]
+
+Cells: TypeAlias = Labels | tuple[Labels, ...]
+"""A label image, or several of one image where cells overlap: each cell is whole in one of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +34,8 @@ class Overlaps:
     true_ids, pred_ids : (n + 1,) and (m + 1,) int64 arrays
         The number that each cell has in the label images.
     true_index, pred_index : int64 arrays of the image's shape
-        The row of the cell at each pixel. True cells that do not count are background here.
+        The row of the cell at each pixel, of cells that overlap there that of the last. True cells
+        that do not count are background here.
     known : bool array of the image's shape
         The pixels that count.
     true_area, pred_area : (n + 1,) and (m + 1,) int64 arrays
@@ -61,15 +67,26 @@ class Overlaps:
 
     @property
     def mostly_found(self) -> NDArray[np.bool_]:
-        """The pairs in which the prediction holds more than half of the true cell."""
-        return np.asarray(2 * self.overlap > self.true_area[self.true_of], np.bool_)
+        """The pairs in which the prediction holds more than half of the true cell.
+
+        One at most of each true cell: where predictions overlap that with the highest IoU.
+        """
+        return _best_of(self.true_of, self.iou, 2 * self.overlap > self.true_area[self.true_of])
+
+    @property
+    def mostly_inside(self) -> NDArray[np.bool_]:
+        """The pairs in which the true cell holds more than half of the prediction's known pixels.
+
+        One at most of each prediction: where true cells overlap that with the highest IoU.
+        """
+        return _best_of(self.pred_of, self.iou, 2 * self.overlap > self.pred_area[self.pred_of])
 
     def match(self, threshold: float) -> NDArray[np.int64]:
         """The pairs of a largest one-to-one matching among those with at least this IoU.
 
-        Two instances that both reach IoU 0.5 with a third are its two halves and touch nothing
-        else, so that good pairs are alone or two at one instance; of two, that of the lower
-        numbers is taken.
+        Of several such matchings it is that with the highest IoU in sum. Where no cells overlap
+        there is hardly a choice: two instances that both reach IoU 0.5 with a third are its two
+        halves and touch nothing else; that of the lower number is taken.
 
         Parameters
         ----------
@@ -84,15 +101,14 @@ class Overlaps:
         Raises
         ------
         InputError
-            For a threshold below 0.5, where a matching is not this simple.
+            For a threshold below 0.5, from which pairs say little.
         """
         if not 0.5 <= threshold <= 1:
             raise InputError(f"An IoU of {threshold:g} makes no pairs: choose 0.5 to 1.")
-        good = np.flatnonzero(self.iou >= threshold)
+        iou = self.iou
+        good = np.flatnonzero(iou >= threshold)
         good = good[np.lexsort((self.pred_of[good], self.true_of[good]))]
-        for cells in (self.true_of, self.pred_of):
-            good = good[np.unique(cells[good], return_index=True)[1]]
-        return good[np.argsort(self.true_of[good])]
+        return good[pair_up(self.true_of[good], self.pred_of[good], iou[good])]
 
     def find_merged(self) -> NDArray[np.int64]:
         """Rows of the predicted cells that hold more than half of each of two or more true ones."""
@@ -104,7 +120,7 @@ class Overlaps:
         Each of these lies with more than half of its known pixels in the true cell, and together
         they cover more than half of it.
         """
-        inside = 2 * self.overlap > self.pred_area[self.pred_of]
+        inside = self.mostly_inside
         covered = np.bincount(
             self.true_of[inside], weights=self.overlap[inside], minlength=len(self.true_area)
         )
@@ -113,7 +129,7 @@ class Overlaps:
 
 
 def find_overlaps(
-    truth: Labels, prediction: Labels, supervision: NDArray[np.bool_] | None = None
+    truth: Cells, prediction: Cells, supervision: NDArray[np.bool_] | None = None
 ) -> Overlaps:
     """Find out which cells count and which of them share pixels.
 
@@ -123,8 +139,9 @@ def find_overlaps(
 
     Parameters
     ----------
-    truth, prediction : integer arrays of one shape, usually (H, W)
-        > 0 an instance; the numbers need not match nor be without gaps.
+    truth, prediction : integer array, or tuple of them, of one shape, usually (H, W)
+        > 0 an instance; the numbers need not match nor be without gaps. Of a tuple no two arrays
+        have an instance in common.
     supervision : bool array of that shape, optional
         False where nothing is known of the truth; None: everything is known.
 
@@ -133,30 +150,32 @@ def find_overlaps(
     InputError
         For shapes that differ and for labels that are not integers.
     """
-    truth, prediction = check_pair(truth, prediction, supervision)
-    known = np.ones(truth.shape, bool) if supervision is None else np.asarray(supervision, bool)
-    true_ids, true_index = number_cells(truth)
-    pred_ids, pred_index = number_cells(prediction)
+    truths, predictions = as_layers(truth), as_layers(prediction)
+    for one, other in product(truths, predictions):
+        check_pair(one, other, supervision)
+    shape = truths[0].shape
+    known = np.ones(shape, bool) if supervision is None else np.asarray(supervision, bool)
+    true_ids, true_index = number_cells(np.stack(truths))
+    pred_ids, pred_index = number_cells(np.stack(predictions))
     if supervision is not None:
         known, true_index = _whole_cells(true_index, len(true_ids), known)
     true_area = np.bincount(true_index.ravel(), minlength=len(true_ids))
     whole_area = np.bincount(pred_index.ravel(), minlength=len(pred_ids))
-    pred_area = np.bincount(pred_index[known], minlength=len(pred_ids))
+    pred_area = np.bincount(pred_index[:, known].ravel(), minlength=len(pred_ids))
     counts_true, counts_pred = true_area > 0, 2 * pred_area >= whole_area
     counts_true[0] = counts_pred[0] = False
 
-    both = known & (true_index > 0) & (pred_index > 0)
+    rows, columns = _meet(true_index, pred_index, known)
     table = sparse.coo_array(
-        (np.ones(int(both.sum()), np.int64), (true_index[both], pred_index[both])),
-        shape=(len(true_ids), len(pred_ids)),
+        (np.ones(len(rows), np.int64), (rows, columns)), shape=(len(true_ids), len(pred_ids))
     )
     table.sum_duplicates()
     in_play = counts_pred[table.col]
     return Overlaps(
         true_ids,
         pred_ids,
-        true_index,
-        pred_index,
+        true_index.max(axis=0),
+        pred_index.max(axis=0),
         known,
         true_area,
         pred_area,
@@ -166,6 +185,11 @@ def find_overlaps(
         pred_of=table.col[in_play].astype(np.int64),
         overlap=table.data[in_play],
     )
+
+
+def as_layers(cells: Cells) -> tuple[Labels, ...]:
+    """The label images of an image: one where no cells overlap."""
+    return cells if isinstance(cells, tuple) else (np.asarray(cells),)
 
 
 def check_pair(
@@ -204,12 +228,41 @@ def number_cells(labels: Labels) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _whole_cells(
     index: NDArray[np.int64], n: int, known: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Make each true cell known as a whole or not at all, whichever more of its pixels are."""
+    """Make each true cell known as a whole or not at all, whichever more of its pixels are.
+
+    `index` has a layer for each label image. A pixel of several cells is known if one of them is.
+    """
     area = np.bincount(index.ravel(), minlength=n)
-    said = np.bincount(index[known], minlength=n)
-    kept = 2 * said >= area
-    known = np.where(index > 0, kept[index], known)
-    return known, np.where(kept[index], index, 0)
+    said = np.bincount(index[:, known].ravel(), minlength=n)
+    kept = np.where((2 * said >= area)[index], index, 0)
+    known = np.where((index > 0).any(axis=0), (kept > 0).any(axis=0), known)
+    return known, kept
+
+
+def _meet(
+    true_index: NDArray[np.int64], pred_index: NDArray[np.int64], known: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of the true and of the predicted cell wherever two meet in a known pixel.
+
+    Two cells meet in one layer of the truth and one of the prediction, so no pixel counts twice.
+    """
+    rows, columns = [], []
+    for truth, prediction in product(true_index, pred_index):
+        both = known & (truth > 0) & (prediction > 0)
+        rows.append(truth[both])
+        columns.append(prediction[both])
+    return np.concatenate(rows), np.concatenate(columns)
+
+
+def _best_of(
+    cells: NDArray[np.int64], iou: NDArray[np.float64], among: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Of each cell the pair with the highest IoU among some of its pairs."""
+    pairs = np.flatnonzero(among)
+    pairs = pairs[np.argsort(-iou[pairs], kind="stable")]
+    best = np.zeros(len(among), bool)
+    best[pairs[np.unique(cells[pairs], return_index=True)[1]]] = True
+    return best
 
 
 def _repeated(rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -175,13 +175,13 @@ def score_overlaps(overlaps: Overlaps) -> ImageScores:
     """As `score_image`, of overlaps that were found already."""
     iou, in_truth = overlaps.iou, overlaps.known & (overlaps.true_index > 0)
     predicted = overlaps.known & (overlaps.pred_index > 0)
-    over_half = iou > 0.5
+    over_half = overlaps.match(np.nextafter(0.5, 1))
     return ImageScores(
         true_positives=np.array([len(overlaps.match(t)) for t in THRESHOLDS]),
         n_true=int(overlaps.counts_true.sum()),
         n_pred=int(overlaps.counts_pred.sum()),
         iou_sum=float(iou[over_half].sum()),
-        n_pq=int(over_half.sum()),
+        n_pq=len(over_half),
         seg_sum=float(iou[overlaps.mostly_found].sum()),
         intersection=int((in_truth & predicted).sum()),
         union=int((in_truth | predicted).sum()),

@@ -12,11 +12,19 @@ from napari_unet.core.formats.cellpose_seg import is_seg, read_seg, write_seg
 from napari_unet.core.formats.coco import read_coco, write_coco
 from napari_unet.core.formats.geojson import read_geojson, write_geojson
 from napari_unet.core.formats.imagej_roi import read_rois, write_rois
-from napari_unet.core.formats.labelled import Labelled
+from napari_unet.core.formats.labelled import Labelled, remark_overlaps
 from napari_unet.core.formats.ome_zarr import is_zarr, read_zarr, write_zarr
 from napari_unet.core.formats.tiff import read_tiff, write_tiff
 
-__all__ = ["FORMATS", "Format", "Labelled", "find_format", "read_labelled", "read_one"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Labelled",
+    "find_format",
+    "read_labelled",
+    "read_one",
+    "remark_overlaps",
+]
 
 _HEAD = 65536  # bytes of a JSON that tell what it is
 

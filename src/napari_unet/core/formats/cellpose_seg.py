@@ -16,6 +16,7 @@ from napari_unet.core.formats.labelled import (
     Labelled,
     remark_background,
     remark_classes,
+    remark_overlaps,
 )
 
 _ALLOWED = frozenset(
@@ -78,6 +79,7 @@ def write_seg(path: Path, labelled: Labelled) -> tuple[str, ...]:
     return (
         *remark_background(labelled, "Masks of Cellpose"),
         *remark_classes(labelled, "A _seg.npy"),
+        *remark_overlaps(labelled),
     )
 
 

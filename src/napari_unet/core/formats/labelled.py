@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +30,9 @@ class Labelled:
         A sentence for each thing that was lost on the way.
     image : str
         The name of the image, where the file says one.
+    wholes : tuple of Shape
+        Where cells overlap each of them as a whole, under its label: `labels` gives each pixel to
+        one. Empty where `labels` says it all.
     """
 
     labels: NDArray[np.int32]
@@ -38,6 +40,7 @@ class Labelled:
     scores: Mapping[int, float] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     image: str = ""
+    wholes: tuple[Shape, ...] = ()
 
     @property
     def frames(self) -> NDArray[np.int32]:
@@ -72,7 +75,10 @@ class Shape:
 
 
 def take_apart(labelled: Labelled) -> Iterator[Shape]:
-    """Each cell of each frame, in the order of the labels."""
+    """Each cell of each frame as a whole, in the order of the labels."""
+    if labelled.wholes:
+        yield from sorted(labelled.wholes, key=lambda cell: (cell.frame, cell.label))
+        return
     for frame, labels in enumerate(labelled.frames):
         for label, box in find_boxes(labels):
             yield Shape(
@@ -87,6 +93,8 @@ def take_apart(labelled: Labelled) -> Iterator[Shape]:
 
 def put_together(shapes: Iterable[Shape], size: tuple[int, int] | None, name: str) -> Labelled:
     """Draw shapes into one label image, large ones first: where two overlap the smaller one wins.
+
+    Where any do, they are kept as wholes too.
 
     Parameters
     ----------
@@ -116,30 +124,47 @@ def put_together(shapes: Iterable[Shape], size: tuple[int, int] | None, name: st
             "cell; give its size or the image."
         )
     frames = max([1, *(cell.frame + 1 for cell in cells)])
-    numbers = _number(cells)
     labels = np.zeros((frames, *size), np.int32)
-    lost: set[int] = set()
-    shared = outside = 0
-    for at in sorted(range(len(cells)), key=lambda at: -np.count_nonzero(cells[at].mask)):
-        cell = cells[at]
-        view, mask = _window(labels[cell.frame], cell)
-        outside += int(np.count_nonzero(mask) < np.count_nonzero(cell.mask))
-        below = view[mask]
-        shared += int(np.count_nonzero(below))
-        lost.update(np.unique(below[below > 0]).tolist())
-        view[mask] = numbers[at]
-    if lost:
-        remarks.append(
-            f"{len(lost)} cells of “{name}” are overlapped by others in {shared} pixels, which "
-            "went to the smaller cell: labels have no room for both."
-        )
+    placed = [
+        _place(cell, size, label) for cell, label in zip(cells, _number(cells), strict=True)
+    ]
+    overlap = False
+    for cell in sorted(placed, key=lambda cell: -np.count_nonzero(cell.mask)):
+        view = find_view(labels[cell.frame], cell)
+        overlap |= bool(view[cell.mask].any())
+        view[cell.mask] = cell.label
+    outside = sum(
+        np.count_nonzero(inside.mask) < np.count_nonzero(cell.mask)
+        for cell, inside in zip(cells, placed, strict=True)
+    )
     if outside:
         remarks.append(f"{outside} cells of “{name}” reach out of the image and were cut.")
     return Labelled(
         labels if frames > 1 else labels[0],
-        {numbers[at]: cell.kind for at, cell in enumerate(cells) if cell.kind},
-        {numbers[at]: cell.score for at, cell in enumerate(cells) if cell.score is not None},
+        {cell.label: cell.kind for cell in placed if cell.kind},
+        {cell.label: cell.score for cell in placed if cell.score is not None},
         tuple(remarks),
+        wholes=tuple(cell for cell in placed if cell.mask.any()) if overlap else (),
+    )
+
+
+def find_view(plane: NDArray[np.int32], cell: Shape) -> NDArray[np.int32]:
+    """The part of a plane that the mask of a cell inside of it lies on."""
+    (row, column), (height, width) = cell.origin, cell.mask.shape
+    return plane[row : row + height, column : column + width]
+
+
+def remark_overlaps(labelled: Labelled) -> tuple[str, ...]:
+    """What is said of cells that overlap where their labels alone are used."""
+    lost = [
+        np.count_nonzero(cell.mask & (find_view(labelled.frames[cell.frame], cell) != cell.label))
+        for cell in labelled.wholes
+    ]
+    if not any(lost):
+        return ()
+    return (
+        f"{np.count_nonzero(lost)} cells are overlapped by others in {sum(lost)} pixels, which "
+        "went to the smaller cell: labels have no room for both; ROIs, COCO and GeoJSON have.",
     )
 
 
@@ -171,11 +196,16 @@ def _reach(cells: list[Shape]) -> tuple[int, int]:
     return max([1, *rows]), max([1, *columns])
 
 
-def _window(plane: NDArray[np.int32], cell: Shape) -> tuple[NDArray[np.int32], NDArray[Any]]:
-    """The part of the plane that the cell's mask lies on, and the mask there."""
-    inside = []
-    for start, length, size in zip(cell.origin, cell.mask.shape, plane.shape, strict=True):
-        first, last = min(max(start, 0), size), min(max(start + length, 0), size)
-        inside.append((slice(first, last), slice(first - start, last - start)))
-    (rows, mask_rows), (columns, mask_columns) = inside
-    return plane[rows, columns], cell.mask[mask_rows, mask_columns]
+def _place(cell: Shape, size: tuple[int, int], label: int) -> Shape:
+    """A cell under its label, as far as it lies in the image."""
+    (top, rows), (left, columns) = (
+        _cut(start, length, most)
+        for start, length, most in zip(cell.origin, cell.mask.shape, size, strict=True)
+    )
+    return replace(cell, mask=cell.mask[rows, columns], origin=(top, left), label=label)
+
+
+def _cut(start: int, length: int, most: int) -> tuple[int, slice]:
+    """Where a mask begins in the image, and the part of it that lies there."""
+    first, last = min(max(start, 0), most), min(max(start + length, 0), most)
+    return first, slice(first - start, last - start)

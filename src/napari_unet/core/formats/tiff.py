@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import as_labels, read_labels, write_labels
-from napari_unet.core.formats.labelled import Labelled, remark_classes
+from napari_unet.core.formats.labelled import Labelled, remark_classes, remark_overlaps
 from napari_unet.core.stack import Planes, is_stack, list_planes, open_stack
 
 
@@ -49,4 +49,4 @@ def read_tiff(path: Path, size: tuple[int, int] | None = None) -> list[Labelled]
 def write_tiff(path: Path, labelled: Labelled) -> tuple[str, ...]:
     """Write labels; returns what was lost."""
     write_labels(path, labelled.labels)
-    return remark_classes(labelled, "A TIFF")
+    return (*remark_classes(labelled, "A TIFF"), *remark_overlaps(labelled))
