@@ -22,7 +22,12 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
     """What `run_evaluate` reads."""
     parser.add_argument("--truth", nargs="+", required=True, metavar="PATH")
     judged = parser.add_mutually_exclusive_group(required=True)
-    judged.add_argument("--prediction", nargs="+", metavar="PATH", help="labels to score")
+    judged.add_argument(
+        "--prediction",
+        nargs="+",
+        metavar="PATH",
+        help="labels to score; cells of ROIs, COCO and GeoJSON that overlap count as wholes",
+    )
     judged.add_argument(
         "--models", nargs="+", metavar="MODEL", help="predict --images with each and compare them"
     )
@@ -66,17 +71,18 @@ def _check(given: argparse.Namespace) -> None:
 
 
 def _judge_labels(given: argparse.Namespace) -> dict[str, Any]:
-    from napari_unet.core.evaluation import Scored, score_labels
+    from napari_unet.core.evaluation import Scored, score_cells
     from napari_unet.core.files import expand, pair_by_stem
-    from napari_unet.core.label_planes import open_labels, side_by_side
+    from napari_unet.core.label_planes import find_size, open_cells, side_by_side
     from napari_unet.core.metrics import average
-    from napari_unet.core.types import Sample
 
     pairs = pair_by_stem(expand(given.truth, "truth"), expand(given.prediction, "predictions"))
     scored = []
     for files in pairs:
-        for name, truth, predicted in side_by_side(*((file, open_labels(file)) for file in files)):
-            scores = score_labels(Sample(truth[None], truth, name=name), predicted, given.min_size)
+        size = find_size(files)
+        opened = ((file, open_cells(file, size)) for file in files)
+        for name, truth, predicted in side_by_side(*opened):
+            scores = score_cells(tuple(truth), tuple(predicted), given.min_size)
             if scores is not None:
                 scored.append(Scored(name, scores))
     result: dict[str, Any] = average([one.scores for one in scored])

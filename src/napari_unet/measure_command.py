@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 def add_measure_flags(parser: argparse.ArgumentParser) -> None:
     """What `run_measure` reads."""
-    parser.add_argument("labels", nargs="+", metavar="LABELS", help="files, folders or patterns")
+    parser.add_argument(
+        "labels",
+        nargs="+",
+        metavar="LABELS",
+        help="files, folders or patterns; cells of ROIs, COCO and GeoJSON that overlap are "
+        "measured as wholes",
+    )
     parser.add_argument(
         "--images", nargs="+", metavar="PATH", help="of the same stems, for the intensities"
     )
@@ -61,18 +67,19 @@ def run_measure(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _measure_planes(given: argparse.Namespace, path: Path, image: Path | None) -> list[Table]:
-    from napari_unet.core.label_planes import open_images, open_labels, side_by_side
-    from napari_unet.core.measuring import measure
+    from napari_unet.core.label_planes import find_size, open_cells, open_images, side_by_side
+    from napari_unet.core.measuring import measure_layers
 
-    planes = open_labels(path)
     if image is None:
-        pairs: Iterable[Any] = ((name, read(), None) for name, read in planes)
+        pairs: Iterable[Any] = ((name, read(), None) for name, read in open_cells(path))
     else:
+        planes = open_cells(path, find_size([path], image))
         pairs = side_by_side((path, planes), (image, open_images(image)))
+    scale = given.scale[0], given.scale[-1]
     tables = []
-    for name, labels, pixels in pairs:
+    for name, layers, pixels in pairs:
         try:
-            tables.append(measure(labels, pixels, (given.scale[0], given.scale[-1]), given.unit))
+            tables.append(measure_layers(layers, pixels, scale, given.unit))
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
     return tables

@@ -205,7 +205,7 @@ def _predict_large(
 
 def _name_instances(kind: Format | None, target: Path) -> Path | None:
     """Where the whole cells of an image are written, None where they are not."""
-    return kind and target.parent / "instances" / f"{target.stem}{kind.ending}"
+    return None if kind is None else target.parent / "instances" / f"{target.stem}{kind.ending}"
 
 
 def _identify(batch: Batch) -> str:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.core.annotation import supervision
 from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.events import exhaust
-from napari_unet.core.matching import Labels
+from napari_unet.core.matching import Cells, as_layers
 from napari_unet.core.metrics import ImageScores, drop_small, score_image
 from napari_unet.core.prediction import gather, predict
 from napari_unet.core.tuning import Seen, Tried, Tuned, tune
@@ -28,22 +29,36 @@ class Scored:
     seconds: float = 0.0
 
 
-def score_labels(sample: Sample, prediction: Labels, min_size: int = 0) -> ImageScores | None:
+def score_labels(sample: Sample, prediction: Cells, min_size: int = 0) -> ImageScores | None:
+    """As `score_cells`, by what is said of an image, which itself is not looked at."""
+    return score_cells(sample.labels, prediction, min_size, sample.complete)
+
+
+def score_cells(
+    truth: Cells,
+    prediction: Cells,
+    min_size: int = 0,
+    complete: NDArray[np.bool_] | None = None,
+) -> ImageScores | None:
     """Score a prediction by what is said of an image; None where nothing is.
 
     Parameters
     ----------
-    sample : Sample
-        Its image is not looked at.
-    prediction : (H, W) integer array
+    truth, prediction : (H, W) integer array, or tuple of them where cells overlap
+        As for `metrics.score_image`; the truth may say background by −1.
     min_size : int
         Instances of fewer pixels are left out on both sides.
+    complete : (H, W) bool array, optional
+        As that of a `Sample`.
     """
-    known = supervision(sample.labels, sample.complete)
+    known = supervision(np.max(as_layers(truth), axis=0), complete)
     if not known.any():
         return None
-    truth = drop_small(np.maximum(sample.labels, 0), min_size)
-    return score_image(truth, drop_small(prediction, min_size), known)
+    true_cells, found = (
+        tuple(drop_small(labels, min_size) for labels in as_layers(cells))
+        for cells in (truth, prediction)
+    )
+    return score_image(true_cells, found, known)
 
 
 def score_model(

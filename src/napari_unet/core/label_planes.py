@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import read_image
-from napari_unet.core.formats import FORMATS, read_one
+from napari_unet.core.formats import FORMATS, find_format, read_one
+from napari_unet.core.formats.layers import split_layers
 from napari_unet.core.formats.tiff import open_planes
 from napari_unet.core.stack import Planes, is_stack, list_planes, open_stack
 
@@ -27,7 +28,56 @@ def open_labels(path: Path) -> Planes:
     """
     if FORMATS["tif"].matches(path):
         return open_planes(path)
-    frames = read_one(path).frames
+    return _list_frames(path, [*read_one(path).frames])
+
+
+def open_cells(path: Path, size: tuple[int, int] | None = None) -> Planes:
+    """As `open_labels`, but each plane as (L, H, W): label images in which each cell is whole.
+
+    L is 1 where no cells overlap.
+
+    Parameters
+    ----------
+    path : Path
+    size : (H, W), optional
+        Of the image, for formats that do not say it.
+    """
+    if FORMATS["tif"].matches(path):
+        return [(name, partial(_add_axis, read)) for name, read in open_planes(path)]
+    return _list_frames(path, split_layers(read_one(path, size)))
+
+
+def find_size(paths: Sequence[Path], image: Path | None = None) -> tuple[int, int] | None:
+    """How large the image is that label files are of, None where each of them says it.
+
+    Where none does and no image is given it ends with the last cell of all.
+
+    Raises
+    ------
+    InputError
+        As `open_labels` and `open_images`.
+    """
+    telling = [path for path in paths if _says_size(path)]
+    if len(telling) == len(paths):
+        return None
+    if image is None:
+        opened = [open_labels(path) for path in telling[:1] or paths]
+    else:
+        opened = [open_images(image)]
+    sizes = [read().shape[-2:] for (_, read), *_ in opened]
+    return max(rows for rows, _ in sizes), max(columns for _, columns in sizes)
+
+
+def _says_size(path: Path) -> bool:
+    found = find_format(path)
+    return found is None or found.says_size
+
+
+def _add_axis(read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    return read()[np.newaxis]
+
+
+def _list_frames(path: Path, frames: Sequence[NDArray[Any]]) -> Planes:
     names = [f"{path} {at}" if len(frames) > 1 else str(path) for at in range(len(frames))]
     return [(name, partial(np.array, frame)) for name, frame in zip(names, frames, strict=True)]
 

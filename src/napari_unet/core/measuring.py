@@ -14,7 +14,7 @@ from skimage.measure import perimeter, regionprops_table
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.label_boxes import name_densely
-from napari_unet.core.tables import Table, join_tables
+from napari_unet.core.tables import Table, join_tables, take_rows
 
 Scale: TypeAlias = tuple[float, float]
 """Height and width of a pixel, in the unit that goes with it."""
@@ -121,6 +121,27 @@ def measure(
         for frame, plane in enumerate(labels)
     ]
     return join_tables("frame", range(len(planes)), planes)
+
+
+def measure_layers(
+    layers: Sequence[NDArray[Any]],
+    image: NDArray[Any] | None = None,
+    scale: Scale = (1.0, 1.0),
+    unit: str = PIXEL,
+) -> Table:
+    """Measure cells that overlap, each over all its pixels.
+
+    Parameters
+    ----------
+    layers : sequence of (H, W) array of integers, or (L, H, W)
+        Of one plane: > 0 a cell, which is whole in one of them.
+    image, scale, unit
+        As for `measure`, whose table this is.
+    """
+    tables = [measure(labels, image, scale, unit) for labels in layers]
+    joined = join_tables("layer", range(len(tables)), tables)
+    del joined["layer"]
+    return take_rows(joined, np.argsort(joined["label"]))
 
 
 def summarise(table: Table, unit: str = PIXEL) -> Summary:

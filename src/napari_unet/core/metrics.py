@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from skimage.metrics import adapted_rand_error as skimage_rand_error
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.matching import Labels, Overlaps, check_pair, find_overlaps, number_cells
+from napari_unet.core.matching import (
+    Cells,
+    Labels,
+    Overlaps,
+    check_pair,
+    find_overlaps,
+    number_cells,
+)
 
 THRESHOLDS: NDArray[np.float64] = np.arange(10, 20) / 20
 """IoU 0.5, 0.55 … 0.95, each the double nearest to it, so that IoU 11/20 counts at 0.55."""
@@ -37,9 +44,9 @@ class ImageScores:
     n_true, n_pred : int
         Instances that count.
     iou_sum : float
-        Sum of IoU over the pairs with IoU > 0.5 (`n_pq` of them), for the panoptic quality.
+        Sum of IoU over the matched pairs with IoU > 0.5 (`n_pq` of them), for the panoptic quality.
     n_pq : int
-        Pairs with IoU > 0.5.
+        Matched pairs with IoU > 0.5.
     seg_sum : float
         Sum over the true cells of the Jaccard index with the prediction that holds more than
         half of the cell, for SEG.
@@ -152,14 +159,15 @@ class ImageScores:
 
 
 def score_image(
-    truth: Labels, prediction: Labels, supervision: NDArray[np.bool_] | None = None
+    truth: Cells, prediction: Cells, supervision: NDArray[np.bool_] | None = None
 ) -> ImageScores:
     """Count matches between true and predicted instances of one image.
 
     Parameters
     ----------
-    truth, prediction : integer arrays of one shape, usually (H, W)
-        > 0 an instance; the numbers need not match nor be without gaps.
+    truth, prediction : integer array, or tuple of them, of one shape, usually (H, W)
+        > 0 an instance; the numbers need not match nor be without gaps. Instances that overlap
+        are in several arrays, each whole in one of them.
     supervision : bool array of that shape, optional
         False where nothing is known of the truth; None: everything is known.
 

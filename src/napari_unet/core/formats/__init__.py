@@ -45,6 +45,8 @@ class Format:
         The cells of each image that the file tells of.
     write : callable of (path, cells)
         All or nothing; returns a sentence for each thing that was lost.
+    says_size : bool
+        Whether a file tells how large the image is.
     """
 
     title: str
@@ -52,6 +54,7 @@ class Format:
     matches: Callable[[Path], bool]
     read: Callable[[Path, tuple[int, int] | None], list[Labelled]]
     write: Callable[[Path, Labelled], tuple[str, ...]]
+    says_size: bool = True
 
 
 def _ends_in(*suffixes: str) -> Callable[[Path], bool]:
@@ -74,7 +77,14 @@ def _is_json_with(*words: str) -> Callable[[Path], bool]:
 
 FORMATS = {
     "tif": Format("TIFF", ".tif", _ends_in(*IMAGE_SUFFIXES), read_tiff, write_tiff),
-    "roi": Format("ImageJ ROIs", ".zip", _ends_in(".zip", ".roi"), read_rois, write_rois),
+    "roi": Format(
+        "ImageJ ROIs",
+        ".zip",
+        _ends_in(".zip", ".roi"),
+        read_rois,
+        write_rois,
+        says_size=False,
+    ),
     "seg": Format("Cellpose masks", "_seg.npy", is_seg, read_seg, write_seg),
     "geojson": Format(
         "GeoJSON (QuPath)",
@@ -82,6 +92,7 @@ FORMATS = {
         _is_json_with("Feature", "FeatureCollection"),
         read_geojson,
         write_geojson,
+        says_size=False,
     ),
     "coco": Format(
         "COCO annotations",

@@ -125,9 +125,7 @@ def put_together(shapes: Iterable[Shape], size: tuple[int, int] | None, name: st
         )
     frames = max([1, *(cell.frame + 1 for cell in cells)])
     labels = np.zeros((frames, *size), np.int32)
-    placed = [
-        _place(cell, size, label) for cell, label in zip(cells, _number(cells), strict=True)
-    ]
+    placed = [_place(cell, size, label) for cell, label in zip(cells, _number(cells), strict=True)]
     overlap = False
     for cell in sorted(placed, key=lambda cell: -np.count_nonzero(cell.mask)):
         view = find_view(labels[cell.frame], cell)

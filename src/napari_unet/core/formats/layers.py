@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 from napari_unet.core.formats.labelled import Labelled, Shape, find_view
 
 
-def split_layers(labelled: Labelled) -> list[tuple[NDArray[np.int32], ...]]:
-    """The cells of each frame as label images, (H, W) each, in none of which two cells overlap.
+def split_layers(labelled: Labelled) -> list[NDArray[np.int32]]:
+    """The cells of each frame as label images in none of which two cells overlap.
 
-    So what looks at the cells of a label image finds each of them whole. They are as few as the
-    order of the labels allows: one where no cells overlap, which then has the −1 of background too.
+    So what looks at a label image finds each cell whole in one of them.
+
+    Returns
+    -------
+    list of (L, H, W) int32 array
+        One a frame. L is 1 where no cells overlap, and that image then has the −1 of background.
     """
     if not labelled.wholes:
-        return [(frame,) for frame in labelled.frames]
+        return [frame[np.newaxis] for frame in labelled.frames]
     size = (labelled.labels.shape[-2], labelled.labels.shape[-1])
     cells = sorted(labelled.wholes, key=lambda cell: cell.label)
     return [
@@ -26,7 +30,7 @@ def split_layers(labelled: Labelled) -> list[tuple[NDArray[np.int32], ...]]:
     ]
 
 
-def _stack(cells: Iterable[Shape], size: tuple[int, int]) -> tuple[NDArray[np.int32], ...]:
+def _stack(cells: Iterable[Shape], size: tuple[int, int]) -> NDArray[np.int32]:
     """Draw each cell into the first layer that has room for it."""
     layers = [np.zeros(size, np.int32)]
     for cell in cells:
@@ -36,4 +40,4 @@ def _stack(cells: Iterable[Shape], size: tuple[int, int]) -> tuple[NDArray[np.in
             layers.append(np.zeros(size, np.int32))
             view = find_view(layers[-1], cell)
         view[cell.mask] = cell.label
-    return tuple(layers)
+    return np.stack(layers)
