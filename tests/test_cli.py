@@ -114,6 +114,88 @@ def test_train_predict_evaluate(folder, model):
     assert scores["ap50"] > 0.8
 
 
+def read_areas(folder):
+    """Pixels of each annotated cell of the COCO files in a folder, by file and label."""
+    said = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    return {
+        (stem, one["label"]): one["area"]
+        for stem, each in said.items()
+        for one in each["annotations"]
+    }
+
+
+def test_whole_cells_beside_the_labels(folder, model, tmp_path):
+    """Where cells cannot overlap they are the flat ones; --resume makes what is not there."""
+    out, image = tmp_path / "out", folder / "images" / "cell0.png"
+    images = (image, folder / "images" / "cell1.png")
+    command = ("predict", model, *images, "-o", out, "--resume", "--json")
+
+    def run(*flags):
+        written = json.loads(call(*command, *flags).stdout)["written"]
+        return [each["status"] for each in written]
+
+    assert run() == ["done", "done"]
+    assert run("--instances", "coco") == ["done", "done"]
+    assert run("--instances", "coco") == ["kept", "kept"]
+    labels = tifffile.imread(out / "cell0.tif")
+    areas = read_areas(out / "instances")
+    assert [areas["cell0", label] for label in range(1, labels.max() + 1)] == [
+        np.sum(labels == label) for label in range(1, labels.max() + 1)
+    ]
+    said = json.loads((out / "instances" / "cell0.json").read_text())
+    assert said["images"][0]["file_name"] == "cell0.png"
+    assert all(0 < one["score"] <= 1 for one in said["annotations"])
+    (out / "instances" / "cell1.json").unlink()
+    assert run("--instances", "coco") == ["kept", "done"]
+    assert run("--instances", "roi") == ["done", "done"]
+    assert run("--threshold", 0.6) == ["done", "done"]  # newer than the instances
+    assert run("--threshold", 0.6, "--instances", "coco") == ["done", "done"]
+
+
+def test_cells_that_overlap_go_all_the_way(tmp_path):
+    """Found by a detector, kept, measured and scored as wholes."""
+    rng, labels = np.random.default_rng(0), np.zeros((96, 112), np.uint16)
+    for label, (y, x) in enumerate(np.ndindex(5, 6), 1):
+        labels[6 + 16 * y : 22 + 16 * y, 6 + 16 * x : 22 + 16 * x] = label
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+    edges = (labels != np.roll(labels, 1, 0)) | (labels != np.roll(labels, 1, 1))
+    image = rng.normal(20, 4, labels.shape) + 120 * (labels > 0) - 60 * edges
+    imageio.imwrite(tmp_path / "images/cells.png", image.clip(0, 255).astype(np.uint8))
+    tifffile.imwrite(tmp_path / "labels/cells.tif", labels)
+    data = ("--images", tmp_path / "images", "--labels", tmp_path / "labels")
+    model, out = tmp_path / "model.safetensors", tmp_path / "out"
+    call(
+        *("train", "--architecture", "mask-rcnn", *data, "-o", model, "--val-fraction", 0),
+        *("--steps", 60, "--tile", 64, "--batch-size", 2, "--seed", 1),
+    )
+    call("predict", model, tmp_path / "images", "-o", out, "--instances", "coco")
+    flat, whole = tifffile.imread(out / "cells.tif"), read_areas(out / "instances")
+    assert len(whole) == flat.max() > 10
+
+    done = call("convert", out / "instances", "-o", tmp_path / "roi", "--to", "roi")
+    assert "overlapped" not in done.stderr
+    for found in (out / "instances", tmp_path / "roi"):
+        table = tmp_path / "cells.csv"
+        call("measure", found, "--images", tmp_path / "images", "-o", table)
+        with table.open(encoding="utf-8") as file:
+            areas = {int(row["label"]): float(row["area_px2"]) for row in csv.DictReader(file)}
+        assert areas == {label: area for (_, label), area in whole.items()}
+    truth = ("--truth", out / "instances")
+    scores = json.loads(call("evaluate", *truth, "--prediction", found, "--json").stdout)
+    assert scores["true_positives"] == scores["n_pred"] == len(whole)
+    assert scores["mean_ap"] == scores["pq"] == scores["iou"] == 1
+    flattened = ("--prediction", out / "cells.tif", "--json")
+    assert json.loads(call("evaluate", *truth, *flattened).stdout)["pq"] < 1
+
+    done = call("convert", out / "instances", "-o", tmp_path / "flat", "--to", "tif")
+    assert "pixels, which went to the smaller cell" in done.stderr
+    data = ("--images", tmp_path / "images", "--labels", out / "instances")
+    done = call("train", *data, "-o", tmp_path / "again.safetensors", "--steps", 1)
+    assert "cells.json: " in done.stderr
+    assert "pixels, which went to the smaller cell" in done.stderr
+
+
 def test_a_zarr_becomes_a_zarr(folder, model, tmp_path):
     """The same cells as the TIFF, in the same order but for their numbers."""
     plane = imageio.imread(folder / "images" / "cell0.png")
@@ -224,6 +306,7 @@ def test_axes_are_asked_for_and_never_guessed(movie, model, tmp_path):
         (["--axes", "TZ"], "TZ names no axes"),
         (["--axes", "CYX"], "3 channels"),
         (["--axes", "TYX", "--probabilities"], "Stacks have no --probabilities"),
+        (["--axes", "TYX", "--instances", "roi"], "Stacks have no --instances"),
     ):
         error = call("predict", model, plain, "-o", out, *flags, expect=2).stderr
         assert said in error
@@ -240,6 +323,7 @@ def test_a_large_image_that_cannot_be_used_is_one_sentence(folder, model, tmp_pa
         (["--plane", "T"], "T is no plane"),
         (["--plane", "T=2"], "there is no plane 2"),
         (["--plane", "T=0", "--probabilities"], "--keep-maps"),
+        (["--plane", "T=0", "--instances", "coco"], "single planes have no --instances"),
         (["--plane", "T=0"], "constant"),
     ):
         error = call("predict", model, path, "-o", out, *flags, expect=2).stderr

@@ -11,7 +11,7 @@ from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import InstanceConfig, PredictConfig, to_dict
 from napari_unet.core.errors import InputError
-from napari_unet.core.evaluation import score_labels, score_model, tune_model
+from napari_unet.core.evaluation import score_cells, score_labels, score_model, tune_model
 from napari_unet.core.events import exhaust
 from napari_unet.core.metrics import score_image
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
@@ -52,6 +52,20 @@ def test_what_is_known_is_what_the_sample_says(discs):
     tiny[0, 0] = 99
     assert score_labels(discs, tiny).n_pred == 13
     assert score_labels(discs, tiny, min_size=2).n_pred == 12
+
+
+def test_cells_that_overlap_are_scored_as_wholes():
+    truth = np.zeros((2, 30, 30), np.int32)
+    truth[0, 2:22, 2:22], truth[1, 8:28, 8:28], truth[1, 0, 0] = 1, 2, 3
+    whole = score_cells(tuple(truth), tuple(truth[::-1]), min_size=2)
+    assert (whole.n_true, whole.n_pred, whole.ap[-1]) == (2, 2, 1)
+    flat = np.where(truth[1] > 0, truth[1], truth[0])
+    scores = score_cells(tuple(truth), flat, min_size=2)
+    assert scores.iou_sum == pytest.approx(1 + (400 - 14**2) / 400)
+    said = np.where(truth[0] > 0, 1, -1)
+    said[:, 25:] = 0
+    assert score_cells(said, flat).n_pred == score_image(said, flat, said != 0).n_pred == 3
+    assert score_cells(np.zeros((4, 4), np.int32), flat[:4, :4], complete=None) is not None
 
 
 def test_an_image_that_does_not_fit_is_a_sentence(discs, untrained):

@@ -22,10 +22,58 @@ from scipy import ndimage as ndi
 from napari_unet.core.errors import InputError
 from napari_unet.core.formats import FORMATS, Labelled, find_format, read_labelled, remark_overlaps
 from napari_unet.core.formats.labelled import Shape, put_together
+from napari_unet.core.formats.layers import split_layers
 from napari_unet.core.formats.polygons import fill, group_rings, trace
+from napari_unet.core.formats.predicted import as_labelled
+from napari_unet.core.types import Instances, Prediction
 
 PLANES = arrays(np.int32, (9, 11), elements=st.sampled_from([0, 0, 1, 2, 5, 70000]))
 KINDS = {1: "round", 2: "long", 5: "round"}
+
+
+SIZE = (9, 11)
+WHOLE = ["roi", "geojson", "coco"]
+"""The formats that have room for cells that overlap."""
+
+masks = arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 6))).filter(np.any)
+overlapping = st.lists(
+    st.tuples(masks, st.integers(0, 3), st.integers(0, 5), st.sampled_from([0.25, 0.5, 1.0])),
+    min_size=2,
+    max_size=6,
+)
+
+
+def predict_by_hand(cells):
+    """What a model would say that found these cells, one over the other."""
+    labels = np.zeros(SIZE, np.int32)
+    for label, (mask, row, column, _) in enumerate(cells, 1):
+        labels[row : row + mask.shape[0], column : column + mask.shape[1]][mask] = label
+    boxes = [(y, x, y + len(mask), x + mask.shape[1]) for mask, y, x, _ in cells]
+    return Prediction(
+        labels,
+        np.array([1 + i % 2 for i in range(len(cells))], np.uint8),
+        np.array([cell[3] for cell in cells], np.float32),
+        instances=Instances(np.array(boxes, np.int32), tuple(cell[0] for cell in cells)),
+    )
+
+
+def draw(cells):
+    """Each cell by itself in the whole image, (n, H, W)."""
+    drawn = np.zeros((len(cells), *SIZE), bool)
+    for one, (mask, row, column, _) in zip(drawn, cells, strict=True):
+        one[row : row + mask.shape[0], column : column + mask.shape[1]] = mask
+    return drawn
+
+
+def fill_even_odd(rings, shape):
+    """The pixels whose middle an odd number of rings encloses, by counting the edges passed."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+    crossings = np.zeros(shape, int)
+    for ring in rings:
+        for (x, y), (x2, y2) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+            if x == x2 and y != y2:
+                crossings += (columns > x) & (rows > min(y, y2)) & (rows < max(y, y2))
+    return crossings % 2 == 1
 
 
 def target(folder: Path, name: str) -> Path:
@@ -137,6 +185,58 @@ def test_where_cells_overlap_the_smaller_one_wins_and_it_is_said():
     assert remark.startswith("1 cells are overlapped by others in 4 pixels")
 
 
+@pytest.mark.parametrize("name", WHOLE)
+@settings(max_examples=40)
+@given(cells=overlapping)
+def test_cells_that_overlap_are_read_as_they_were_written(name, cells, tmp_path_factory):
+    labelled = as_labelled(predict_by_hand(cells), ("round", "long"), "image.png")
+    read = there_and_back(tmp_path_factory.mktemp(name), name, labelled)
+    (layers,) = split_layers(read)
+    for label, expected in enumerate(draw(cells), 1):
+        assert (layers == label).any(axis=(1, 2)).sum() == 1
+        np.testing.assert_array_equal((layers == label).any(axis=0), expected)
+    assert layers.any(axis=(1, 2)).all()
+    assert read.scores == {label: cell[3] for label, cell in enumerate(cells, 1)}
+    assert read.classes == {label: ("long", "round")[label % 2] for label in read.scores}
+    np.testing.assert_array_equal(read.labels > 0, draw(cells).any(axis=0))
+    assert bool(read.wholes) == (draw(cells).sum(axis=0).max() > 1)
+
+
+def test_cells_of_frames_overlap_in_their_frame_alone(tmp_path):
+    square = np.ones((4, 4), bool)
+    cells = [Shape(square, (1, 1), 1, 0), Shape(square, (2, 2), 2, 0), Shape(square, (1, 1), 1, 1)]
+    labelled = put_together(cells, SIZE, "cells.zip")
+    for name in ("roi", "geojson"):
+        first, second = split_layers(there_and_back(tmp_path, name, labelled))
+        assert [first.shape, second.shape] == [(2, *SIZE), (1, *SIZE)]
+        assert [(first == 1).sum(), (first == 2).sum(), (second == 1).sum()] == [16, 16, 16]
+
+
+def test_labels_without_overlaps_are_their_own_layer():
+    labels = np.array([[-1, 0, 3], [-1, 3, 3]], np.int32)
+    (layers,) = split_layers(Labelled(labels))
+    np.testing.assert_array_equal(layers, labels[None])
+
+
+def test_of_a_model_whose_cells_cannot_overlap_the_flat_ones_are_written(tmp_path):
+    flat = Prediction(np.eye(9, 11, dtype=np.int32), np.ones(1, np.uint8), np.ones(1, np.float32))
+    labelled = as_labelled(flat, ("cell",), "image.png")
+    assert not labelled.classes
+    read = there_and_back(tmp_path, "coco", labelled)
+    np.testing.assert_array_equal(read.labels, flat.labels)
+    assert (read.scores, read.image) == ({1: 1.0}, "image.png")
+
+
+@pytest.mark.parametrize("name", ["tif", "seg", "zarr"])
+def test_overlaps_are_not_lost_silently(name, tmp_path):
+    square = np.ones((4, 4), bool)
+    shapes = [Shape(square, (1, 1)), Shape(square, (2, 3))]
+    (remark,) = FORMATS[name].write(
+        target(tmp_path, name), put_together(shapes, SIZE, "cells.json")
+    )
+    assert "overlapped by others in 6 pixels" in remark
+
+
 def test_without_a_size_the_image_ends_with_the_last_cell(tmp_path):
     labels = np.zeros((20, 20), np.int32)
     labels[3:6, 4:9] = 1
@@ -169,14 +269,9 @@ def test_imagej_has_the_same_pixels(tmp_path):
     FORMATS["roi"].write(tmp_path / "cells.zip", Labelled(CELLS))
     rois = roifile.roiread(tmp_path / "cells.zip")
     assert [roi.name for roi in rois] == ["0001", "0004", "0007", "0009"]
-    rows, columns = np.mgrid[:24, :30] + 0.5
     for roi in rois:
-        crossings = np.zeros(CELLS.shape, int)
-        for ring in roi.coordinates(multi=True):
-            for (x, y), (x2, y2) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-                if x == x2 and y != y2:
-                    crossings += (columns > x) & (rows > min(y, y2)) & (rows < max(y, y2))
-        np.testing.assert_array_equal(crossings % 2 == 1, int(roi.name) == CELLS)
+        found = fill_even_odd(roi.coordinates(multi=True), CELLS.shape)
+        np.testing.assert_array_equal(found, int(roi.name) == CELLS)
 
 
 def test_regions_drawn_in_imagej_are_read(tmp_path):
@@ -206,6 +301,30 @@ def test_cocos_own_reader_has_the_same_pixels(tmp_path):
         found[coco.annToMask(annotation) > 0] = annotation["label"]
         assert annotation["area"] == (annotation["label"] == CELLS).sum()
     np.testing.assert_array_equal(found, CELLS)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@settings(max_examples=20)
+@given(cells=overlapping)
+def test_other_programs_see_each_cell_whole(cells, tmp_path_factory):
+    """pycocotools, roifile, and the even-odd rule of GeoJSON's rings."""
+    folder, expected = tmp_path_factory.mktemp("whole"), draw(cells)
+    for name in WHOLE:
+        FORMATS[name].write(target(folder, name), as_labelled(predict_by_hand(cells), ("cell",)))
+    coco = COCO(target(folder, "coco"))
+    rois = roifile.roiread(target(folder, "roi"))
+    features = json.loads(target(folder, "geojson").read_text())["features"]
+    annotations = coco.loadAnns(coco.getAnnIds())
+    assert len(annotations) == len(rois) == len(features) == len(cells)
+    for i, (annotation, roi, feature) in enumerate(zip(annotations, rois, features, strict=True)):
+        np.testing.assert_array_equal(coco.annToMask(annotation) > 0, expected[i])
+        assert annotation["score"] == cells[i][3]
+        found = fill_even_odd(roi.coordinates(multi=True), SIZE)
+        np.testing.assert_array_equal(found, expected[i])
+        pieces = feature["geometry"]["coordinates"]
+        pieces = [pieces] if feature["geometry"]["type"] == "Polygon" else pieces
+        rings = [ring[:-1] for piece in pieces for ring in piece]
+        np.testing.assert_array_equal(fill_even_odd(rings, SIZE), expected[i])
 
 
 def test_coco_of_others_is_read(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import expand, read_labels
-from napari_unet.core.measuring import measure, spell_unit, summarise
+from napari_unet.core.measuring import measure, measure_layers, spell_unit, summarise
 
 planes = arrays(
     np.int32, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(-1, 5)
@@ -141,6 +141,23 @@ def test_a_stack_is_measured_frame_by_frame():
         assert table[name][1] == alone[name][0]
     channels = measure(stack, np.stack([image, -image], axis=1))
     np.testing.assert_array_equal(channels["intensity_mean_ch2"], [0, -2])
+
+
+@given(arrays(bool, (3, 7, 8)), arrays(np.uint8, (7, 8)))
+@few
+def test_cells_that_overlap_are_measured_over_all_their_pixels(cells, image):
+    numbers = (7, 2, 5)
+    layers = [mask * number for number, mask in zip(numbers, cells, strict=True)]
+    table = measure_layers(layers, image, (0.5, 0.25), "um")
+    present = [(n, cells[numbers.index(n)]) for n in (2, 5, 7) if cells[numbers.index(n)].any()]
+    assert table["label"].tolist() == [number for number, _ in present]
+    for row, (number, mask) in enumerate(present):
+        alone = measure(mask * number, image, (0.5, 0.25), "um")
+        assert list(table) == list(alone)
+        for name, values in alone.items():
+            np.testing.assert_array_equal(table[name][row], values[0])
+        assert table["area_um2"][row] == mask.sum() / 8
+        assert table["intensity_mean"][row] == pytest.approx(image[mask].mean())
 
 
 def test_classes_and_scores_belong_to_labels():

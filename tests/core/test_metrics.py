@@ -49,6 +49,35 @@ def brute_force_true_positives(truth, prediction, threshold):
     return 0
 
 
+def spread(labels, rng):
+    """The same cells, each whole in any of three label images."""
+    of_cell = rng.integers(0, 3, 10)
+    return tuple(np.where(of_cell[labels.clip(0)] == layer, labels, 0) for layer in range(3))
+
+
+def brute_force_pairs(truth, prediction, threshold):
+    """The largest one-to-one matching of cells given as masks by themselves."""
+    fitting = [
+        (i, j)
+        for i, j in np.ndindex(len(truth), len(prediction))
+        if 20 * np.sum(truth[i] & prediction[j])
+        >= round(threshold * 20) * np.sum(truth[i] | prediction[j])
+    ]
+    for size in range(min(len(truth), len(prediction)), 0, -1):
+        for some in combinations(fitting, size):
+            if len({i for i, _ in some}) == len({j for _, j in some}) == size:
+                return size
+    return 0
+
+
+masks = st.lists(arrays(np.bool_, (3, 4)).filter(np.any), min_size=1, max_size=4)
+
+
+def as_cells(cells):
+    """Each mask as a label image of its own."""
+    return tuple(np.where(mask, label, 0) for label, mask in enumerate(cells, 1))
+
+
 def test_debris_is_dropped_and_nothing_else():
     labels = np.zeros((20, 20), np.int32)
     labels[0, :4], labels[5:10, 5:10], labels[15, 15] = 7, 3, -1
@@ -65,6 +94,50 @@ def test_matching_equals_brute_force(case):
     scores = score_image(truth, prediction)
     expected = [brute_force_true_positives(truth, prediction, t) for t in THRESHOLDS]
     assert scores.true_positives.tolist() == expected
+
+
+@given(masks, masks)
+@settings(max_examples=150)
+def test_matching_of_cells_that_overlap_equals_brute_force(truth, prediction):
+    scores = score_image(as_cells(truth), as_cells(prediction))
+    expected = [brute_force_pairs(truth, prediction, t) for t in THRESHOLDS]
+    assert scores.true_positives.tolist() == expected
+    assert (scores.n_true, scores.n_pred) == (len(truth), len(prediction))
+    covered, found = np.any(truth, axis=0), np.any(prediction, axis=0)
+    assert scores.intersection == np.sum(covered & found)
+    assert scores.union == np.sum(covered | found)
+    for value in (*scores.ap, scores.pq, scores.seg):
+        assert 0 <= value <= 1
+
+
+@given(images, st.integers(0, 2**32 - 1))
+@settings(max_examples=100)
+def test_it_does_not_matter_in_which_label_image_a_cell_is(case, seed):
+    truth, prediction, supervision = case
+    rng = np.random.default_rng(seed)
+    for known in (None, supervision):
+        plain = score_image(truth, prediction, known)
+        layered = score_image(spread(truth, rng), spread(prediction, rng), known)
+        assert layered.summary() == pytest.approx(plain.summary())
+        assert layered.counts() == plain.counts()
+
+
+@given(masks)
+@settings(max_examples=100)
+def test_cells_that_overlap_are_perfect_themselves(truth):
+    truth = list({mask.tobytes(): mask for mask in truth}.values())
+    scores = score_image(as_cells(truth), as_cells(truth))
+    assert set(scores.summary().values()) == {1}
+    assert (scores.n_merged, scores.n_split) == (0, 0)
+
+
+def test_a_cell_that_is_found_twice_is_a_match_and_a_false_positive():
+    truth = np.zeros((20, 20), np.int32)
+    truth[2:12, 2:12] = 5
+    worse = np.roll(truth, 2, axis=0)
+    scores = score_image(truth, (worse, np.where(truth, 7, 0)))
+    assert scores.counts()["true_positives"] == scores.counts()["false_positives"] == 1
+    assert (scores.iou_sum, scores.seg, scores.n_merged) == (1, 1, 0)
 
 
 @given(images, st.permutations(range(1, 5)), st.permutations(range(1, 5)))

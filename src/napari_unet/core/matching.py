@@ -118,7 +118,7 @@ class Overlaps:
         """Rows of the true cells that two or more predicted ones share among them.
 
         Each of these lies with more than half of its known pixels in the true cell, and together
-        they cover more than half of it.
+        they cover more than half of it; what is in several of them counts for each.
         """
         inside = self.mostly_inside
         covered = np.bincount(
