@@ -123,23 +123,23 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
         raise InputError(
             f"None of the {len(files)} files could be predicted: see {given.output / RESULTS}."
         )
-    written = [
-        {
-            "file": file.result,
-            "cells": file.cells,
-            "image": file.file,
-            "status": file.status,
-            **({"planes": file.planes} if file.planes > 1 else {}),
-            **({} if file.ids is None else {"ids": file.ids}),
-        }
-        for file in files
-        if file.status != "failed"
-    ]
+    written = [_describe(file) for file in files if file.status != "failed"]
     if not failed:
         return {"written": written}
     return {
         "written": written,
         "failed": [{"image": file.file, "sentence": file.sentence} for file in failed],
+    }
+
+
+def _describe(file: FileDone) -> dict[str, Any]:
+    return {
+        "file": file.result,
+        "cells": file.cells,
+        "image": file.file,
+        "status": file.status,
+        **({"planes": file.planes} if file.planes > 1 else {}),
+        **({} if file.ids is None else {"ids": file.ids}),
     }
 
 

@@ -183,7 +183,7 @@ def score_overlaps(overlaps: Overlaps) -> ImageScores:
     """As `score_image`, of overlaps that were found already."""
     iou, in_truth = overlaps.iou, overlaps.known & (overlaps.true_index > 0)
     predicted = overlaps.known & (overlaps.pred_index > 0)
-    over_half = overlaps.match(np.nextafter(0.5, 1))
+    over_half = overlaps.match(np.nextafter(0.5, 1))  # one half itself is not enough
     return ImageScores(
         true_positives=np.array([len(overlaps.match(t)) for t in THRESHOLDS]),
         n_true=int(overlaps.counts_true.sum()),
