@@ -44,6 +44,7 @@ def test_the_size_is_that_of_the_image_or_of_what_says_it(files, tmp_path):
     assert find_size([roi], image) == (40, 50)
     assert find_size([roi, files["tif"]]) == find_size([files["seg"], geojson]) == SIZE
     assert find_size([roi, geojson]) == (11, 11)
-    far = Labelled(np.pad(np.ones((1, 1), np.int32), ((3, 0), (15, 0))))
+    far = Labelled(np.pad(np.ones((1, 1), np.int32), ((3, 0), (35, 0))))
     FORMATS["geojson"].write(geojson, far)
-    assert find_size([geojson, roi]) == (11, 16)
+    assert find_size([geojson, roi]) == (11, 36)
+    assert find_size([geojson, files["tif"]]) == SIZE
