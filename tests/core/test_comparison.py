@@ -1,4 +1,7 @@
-"""What is said of each cell: it adds up to the scores, and constructed cases come out as drawn."""
+"""What is said of each cell: it adds up to the scores, and constructed cases come out as drawn.
+
+And where two predictions differ.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_unet.core.comparison import Pair, Verdict, explain
+from napari_unet.core.comparison import Difference, Pair, Verdict, differ, explain
 from napari_unet.core.errors import InputError
 from napari_unet.core.metrics import THRESHOLDS, score_image
 
@@ -130,6 +133,87 @@ def test_what_is_unsaid_stands_in_no_label_image():
     found = explain(truth, prediction, row((1, 6), (0, 6)).astype(bool))
     assert numbers(found.labels[Verdict.FALSE_POSITIVE]) == []
     assert numbers(explain(truth, prediction).labels[Verdict.FALSE_POSITIVE]) == [6]
+
+
+two_of_one = st.tuples(st.integers(1, 6), st.integers(1, 7)).flatmap(
+    lambda shape: st.tuples(
+        arrays(np.int32, shape, elements=st.integers(-1, 4)),
+        arrays(np.int32, shape, elements=st.integers(0, 4)),
+        arrays(np.int32, shape, elements=st.integers(0, 4)),
+        st.one_of(st.none(), arrays(np.bool_, shape)),
+    )
+)
+MIRRORED = {
+    Difference.FIRST_FINDS: Difference.SECOND_FINDS,
+    Difference.SECOND_FINDS: Difference.FIRST_FINDS,
+    Difference.FIRST_INVENTS: Difference.SECOND_INVENTS,
+    Difference.SECOND_INVENTS: Difference.FIRST_INVENTS,
+}
+
+
+@given(two_of_one)
+@settings(max_examples=100)
+def test_what_one_finds_more_is_the_difference_of_the_scores(case):
+    truth, one, other, known = case
+    first, second = explain(truth, one, known), explain(truth, other, known)
+    found = differ(first, second)
+    alone = [len(found.places[kind]) for kind in (Difference.FIRST_FINDS, Difference.SECOND_FINDS)]
+    assert len(first.pairs) - len(second.pairs) == alone[0] - alone[1]
+    for kind, labels in found.labels.items():
+        assert labels.dtype == np.int32
+        assert len(numbers(labels)) == len(found.places[kind])
+    for kind, source in (
+        (Difference.FIRST_FINDS, second.labels[Verdict.FALSE_NEGATIVE]),
+        (Difference.SECOND_FINDS, first.labels[Verdict.FALSE_NEGATIVE]),
+        (Difference.FIRST_INVENTS, first.labels[Verdict.FALSE_POSITIVE]),
+        (Difference.SECOND_INVENTS, second.labels[Verdict.FALSE_POSITIVE]),
+    ):
+        shown = found.labels[kind]
+        np.testing.assert_array_equal(shown, np.where(np.isin(source, numbers(shown)), source, 0))
+
+
+@given(two_of_one)
+@settings(max_examples=60)
+def test_differences_change_sides_with_the_predictions(case):
+    truth, one, other, known = case
+    first, second = explain(truth, one, known), explain(truth, other, known)
+    found, back = differ(first, second), differ(second, first)
+    for kind, mirrored in MIRRORED.items():
+        np.testing.assert_array_equal(found.labels[kind], back.labels[mirrored])
+    assert not any(places for places in differ(first, first).places.values())
+
+
+def test_one_difference_of_each_kind():
+    truth = row((1, 10), (0, 2), (2, 6), (0, 2), (3, 6), (0, 20))
+    one = row((1, 10), (0, 10), (2, 6), (0, 2), (5, 4), (0, 4), (6, 4), (0, 6))
+    # of the cell 6 of the first it has all but a pixel, the cell 5 of the first it has not
+    other = row((1, 10), (0, 2), (2, 5), (0, 20), (6, 3), (0, 2), (7, 4))
+    found = differ(explain(truth, one), explain(truth, other))
+    assert {kind: numbers(labels) for kind, labels in found.labels.items()} == {
+        Difference.FIRST_FINDS: [3],
+        Difference.SECOND_FINDS: [2],
+        Difference.FIRST_INVENTS: [5],
+        Difference.SECOND_INVENTS: [7],
+    }
+    assert found.places[Difference.FIRST_FINDS] == ((slice(0, 1), slice(20, 26)),)
+
+
+def test_a_cell_that_is_right_in_one_and_just_false_in_the_other_is_found_by_one_and_no_more():
+    truth = row((1, 10), (0, 10))
+    right, false = row((4, 6), (0, 14)), row((8, 4), (0, 16))
+    found = differ(explain(truth, right), explain(truth, false))
+    assert {kind: numbers(labels) for kind, labels in found.labels.items()} == {
+        Difference.FIRST_FINDS: [1],
+        Difference.SECOND_FINDS: [],
+        Difference.FIRST_INVENTS: [],
+        Difference.SECOND_INVENTS: [],
+    }
+
+
+def test_predictions_of_two_images_have_no_difference():
+    small, large = row((1, 4)), row((1, 5))
+    with pytest.raises(InputError, match="same size"):
+        differ(explain(small, small), explain(large, large))
 
 
 def test_bad_input_is_a_sentence():

@@ -1,11 +1,14 @@
-"""Truth against prediction, cell by cell: label images of what is right and wrong, to look at."""
+"""Truth against prediction, cell by cell: label images of what is right and wrong, to look at.
+
+And of where two predictions of one image differ by it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,8 @@ from napari_unet.core.matching import Labels, find_overlaps
 from napari_unet.core.metrics import ImageScores, score_classes, score_overlaps
 from napari_unet.core.types import Region, Sample
 
+Kind = TypeVar("Kind", bound=StrEnum)
+
 
 class Verdict(StrEnum):
     """What can be said of a cell, in the words the person reads."""
@@ -26,6 +31,15 @@ class Verdict(StrEnum):
     FALSE_NEGATIVE = "false negative"
     MERGED = "merged"
     SPLIT = "split"
+
+
+class Difference(StrEnum):
+    """How two predictions, A and B, differ in a cell, in the words the person reads."""
+
+    FIRST_FINDS = "A finds, B misses"
+    SECOND_FINDS = "B finds, A misses"
+    FIRST_INVENTS = "false in A alone"
+    SECOND_INVENTS = "false in B alone"
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,24 @@ class MatchMap:
     scores: ImageScores
     known: float = 1.0
     by_class: dict[int, ImageScores] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class DifferenceMap:
+    """Where two predictions of one image differ by the truth.
+
+    Attributes
+    ----------
+    labels : dict of Difference to (H, W) int32 array
+        The cells of each kind under the numbers that they have, 0 elsewhere: those that one finds
+        and the other misses are cells of the truth, false ones cells of the prediction that has
+        them.
+    places : dict of Difference to tuple of Region
+        The bounding box of each of these cells, in the order of their numbers.
+    """
+
+    labels: dict[Difference, NDArray[np.int32]]
+    places: dict[Difference, tuple[Region, ...]]
 
 
 def explain(
@@ -118,7 +150,7 @@ def explain(
     )
     return MatchMap(
         labels,
-        {verdict: tuple(box for _, box in find_boxes(one)) for verdict, one in labels.items()},
+        _find_places(labels),
         tuple(Pair(*pair) for pair in pairs),
         score_overlaps(overlaps),
         float(overlaps.known.mean()),
@@ -152,6 +184,52 @@ def explain_sample(
         return found
     by_class = score_classes(sample.labels, prediction, sample.classes, classes, known)
     return replace(found, by_class=by_class)
+
+
+def differ(first: MatchMap, second: MatchMap, threshold: float = 0.5) -> DifferenceMap:
+    """Find the cells that one of two predictions, A and B, has right and the other has not.
+
+    Parameters
+    ----------
+    first, second : MatchMap
+        Of A and B by the same truth and with this threshold.
+    threshold : float
+        IoU from which a false cell of A and one of B are the same, 0.5 to 1. A false cell of
+        which the other has the same is no difference, whether it is false there too or just
+        overlaps enough with a true one.
+
+    Raises
+    ------
+    InputError
+        If they are not of one image, or the threshold is out of range.
+    """
+    labels = {
+        Difference.FIRST_FINDS: _found_here(first, second),
+        Difference.SECOND_FINDS: _found_here(second, first),
+        Difference.FIRST_INVENTS: _false_here(first, second, threshold),
+        Difference.SECOND_INVENTS: _false_here(second, first, threshold),
+    }
+    return DifferenceMap(labels, _find_places(labels))
+
+
+def _found_here(one: MatchMap, other: MatchMap) -> NDArray[np.int32]:
+    """The true cells that the other misses and this one does not."""
+    missed = other.labels[Verdict.FALSE_NEGATIVE]
+    found = np.isin(missed, [pair.true for pair in one.pairs])
+    return np.where(found, missed, np.int32(0))
+
+
+def _false_here(one: MatchMap, other: MatchMap, threshold: float) -> NDArray[np.int32]:
+    """The false cells of this one that the other has not, neither right nor false."""
+    drawn = np.maximum(*(other.labels[v] for v in (Verdict.TRUE_POSITIVE, Verdict.FALSE_POSITIVE)))
+    overlaps = find_overlaps(drawn, one.labels[Verdict.FALSE_POSITIVE])
+    alone = overlaps.counts_pred.copy()
+    alone[overlaps.pred_of[overlaps.match(threshold)]] = False
+    return _keep(np.flatnonzero(alone), overlaps.pred_index, overlaps.pred_ids)
+
+
+def _find_places(labels: Mapping[Kind, NDArray[np.int32]]) -> dict[Kind, tuple[Region, ...]]:
+    return {kind: tuple(box for _, box in find_boxes(one)) for kind, one in labels.items()}
 
 
 def _keep(
