@@ -25,15 +25,18 @@ TORCH = {"torch", "torchvision", "triton"}
 ORDER = (
     {"errors", "types", "config", "events"},
     {
-        "annotation", "augment", "block_labels", "border_weights", "card", "cluster",
-        "comparison", "device", "files", "instances", "label_doubts", "large_job",
-        "lazy_image", "matching", "metrics", "ngff", "normalize", "samples", "tiling",
-        "tuning",
+        "annotation", "apart", "augment", "block_labels", "border_weights", "card", "cluster",
+        "comparison", "device", "disagreement", "files", "instances", "label_doubts",
+        "large_job", "lazy_image", "matching", "metrics", "ngff", "normalize", "samples",
+        "standings", "tiling", "tuning",
     },
     {"models"},
     {"dataset"},
-    {"checkpoint", "evaluation", "prediction", "starting", "training", "validation"},
-    {"large_stages"},
+    {
+        "checkpoint", "entries", "evaluation", "prediction", "starting", "training",
+        "validation",
+    },
+    {"contest", "large_stages"},
     {"large_prediction"},
 )  # fmt: skip
 

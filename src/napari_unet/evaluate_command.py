@@ -99,7 +99,7 @@ def _judge_models(given: argparse.Namespace) -> dict[str, Any]:
     config = read_flags(PredictConfig(), given)
 
     from napari_unet.core.checkpoint import load_model
-    from napari_unet.core.evaluation import score_model
+    from napari_unet.core.evaluation import score_model, summarize
     from napari_unet.core.events import exhaust
 
     rows, judged, tuned = [], [], []
@@ -114,23 +114,11 @@ def _judge_models(given: argparse.Namespace) -> dict[str, Any]:
         work = score_model(model, _samples(pairs), used, given.min_size)
         scored = exhaust(work, lambda one, path=path: _tell(path, one))
         judged.append((str(path), scored))
-        rows.append(_model_row(str(path), scored))
+        rows.append({"model": str(path), **summarize(scored)})
     result: dict[str, Any] = {"models": rows}
     if tuned:
         result["tuned"] = tuned
     return _report(given, result, judged)
-
-
-def _model_row(name: str, scored: Sequence[Scored]) -> dict[str, Any]:
-    """Means over the images, and the median seconds of an image: the first one warms up."""
-    from statistics import median
-
-    from napari_unet.core.metrics import average
-
-    scores = average([one.scores for one in scored])
-    keys = ("ap50", "ap75", "f1_50", "pq", "seg", "mean_ap", "iou", "images", "n_true", "n_pred")
-    seconds = median(one.seconds for one in scored)
-    return {"model": name, **{key: scores[key] for key in keys}, "seconds": seconds}
 
 
 def _tune(

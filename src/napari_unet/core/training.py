@@ -80,7 +80,7 @@ def train(
     check_limits(config)
     if config.steps is not None and config.steps < 1:
         raise InputError(f"Steps is {config.steps}: choose 1 or more.")
-    _check(samples, validation)
+    check_samples(samples, validation)
     check_output(output)
     parallel.join(config)
     where = resolve_device(config.device, config.precision)
@@ -126,7 +126,7 @@ def resume(
     kept = read_interrupted(output)
     config: TrainConfig = from_dict(TrainConfig, kept.facts["config"])
     card = card_from_dict(kept.facts["card"])
-    _check(samples, validation)
+    check_samples(samples, validation)
     split = kept.split(samples, validation)
     parallel.join(config)
     where = resolve_device(config.device, config.precision)
@@ -139,7 +139,8 @@ def resume(
     return (yield from _work(run))
 
 
-def _check(samples: Sequence[Sample], validation: Sequence[Sample]) -> None:
+def check_samples(samples: Sequence[Sample], validation: Sequence[Sample] = ()) -> None:
+    """Raise an `InputError` where nothing can be learnt from samples, or judged by others."""
     check_trainable(samples)
     for sample in validation:
         check_labels(sample.labels, sample.image.shape[1:], f"labels of {sample.name}")

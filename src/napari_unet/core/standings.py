@@ -1,0 +1,113 @@
+"""How model families did on the same cells: a row for each, and which one is ahead by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from napari_unet.core.disagreement import Tally
+from napari_unet.core.tuning import find_margin
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What one model family came to.
+
+    Attributes
+    ----------
+    name : str
+        The family, with its preset where that is not the default.
+    model : str
+        Its file.
+    scores : dict
+        On what was held out: what `evaluation.summarize` gives.
+    parameters : int
+        Of the network.
+    minutes : float
+        From the first look at the paint to the tuned model, held-out part looked at included.
+    steps : int
+        Of the optimiser.
+    images_per_second : float
+        Tiles that training has seen, over the time it took.
+    memory, gpu_memory : int, optional
+        Bytes that the process of the training held at most, torch itself included, and that it
+        had allocated on a GPU; None where that cannot be told or there is none.
+    """
+
+    name: str
+    model: str
+    scores: dict[str, float]
+    parameters: int
+    minutes: float
+    steps: int
+    images_per_second: float
+    memory: int | None = None
+    gpu_memory: int | None = None
+
+    def row(self) -> dict[str, Any]:
+        """As a row of a table; memory in MB (10⁶ bytes)."""
+        return {
+            "model": self.name,
+            **self.scores,
+            "parameters": self.parameters,
+            "minutes": self.minutes,
+            "steps": self.steps,
+            "images_per_second": self.images_per_second,
+            "memory_mb": _megabytes(self.memory),
+            "gpu_memory_mb": _megabytes(self.gpu_memory),
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it: those that were trained, why others were not, and how they differ.
+
+    Attributes
+    ----------
+    standings : tuple of Standing
+        In the order in which they were trained, at least one.
+    failed : dict of name to sentence
+    tallies : tuple of Tally
+        For each ordered pair of `standings`.
+    """
+
+    standings: tuple[Standing, ...]
+    failed: dict[str, str]
+    tallies: tuple[Tally, ...]
+
+    @property
+    def better(self) -> str | None:
+        """The one that is ahead of all others by more than chance; None where none is."""
+        first, *others = self._ranked()
+        return first.name if others and self._gap > self._margin else None
+
+    @property
+    def sentence(self) -> str:
+        """Which one is better, by the mean AP."""
+        first, *others = self._ranked()
+        if not others:
+            return f"{first.name} alone was trained: there is nothing to compare it with."
+        on = f"on {first.scores['n_true']:.0f} held-out cells"
+        if not self._gap:
+            return f"{first.name} and {others[0].name} are equal in mean AP {on}."
+        ahead = f"{first.name} is ahead of {others[0].name} by {self._gap:.3f} mean AP {on}"
+        if self.better is None:
+            return f"{ahead}, but {self._margin:.3f} may be chance: paint more to tell them apart."
+        return f"{ahead}; {self._margin:.3f} would be chance."
+
+    def _ranked(self) -> Sequence[Standing]:
+        return sorted(self.standings, key=lambda one: -one.scores["mean_ap"])
+
+    @property
+    def _gap(self) -> float:
+        first, second, *_ = self._ranked()
+        return first.scores["mean_ap"] - second.scores["mean_ap"]
+
+    @property
+    def _margin(self) -> float:
+        return find_margin(int(self.standings[0].scores["n_true"]))
+
+
+def _megabytes(size: int | None) -> float | None:
+    return None if size is None else round(size / 1e6, 1)
