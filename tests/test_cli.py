@@ -391,6 +391,91 @@ def test_models_side_by_side(folder, model, tmp_path):
     assert text.splitlines()[1].split()[:3] == ["model", "ap50", "ap75"]
 
 
+def compared(folder, out, *flags):
+    return (
+        *("compare", "--images", folder / "images", "--labels", folder / "labels", "-o", out),
+        *("--tile", 64, "--batch-size", 1, "--validations", 1, *flags),
+    )
+
+
+def test_architectures_are_compared_on_one_split(folder, tmp_path):
+    done = call(*compared(folder, tmp_path, "--steps", 3, "--seed", 1, "--json"))
+    said = json.loads(done.stdout)
+    names = [row["model"] for row in said["comparison"]]
+    assert names == ["unet", "mask-rcnn"]
+    for name in names:
+        assert f"{name} · 60 cells in 3 images, held out 1 of 4 images" in done.stderr
+    judged = {line.split(" · ")[1] for line in done.stderr.splitlines() if " · AP50 " in line}
+    judged = {name for name in judged if name.endswith(".png")}
+    (image,) = judged
+    stem = Path(image).stem
+    assert said["not_trained"] == []
+    assert "held-out cells" in said["conclusion"]
+    assert said["better"] in (*names, None)
+    with (tmp_path / "comparison.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, written in zip(said["comparison"], rows, strict=True):
+        assert {"ap50", "ap75", "mean_ap", "f1_50", "pq", "train_minutes"} < set(row)
+        assert row["steps"] == 3
+        assert {key: str(value) for key, value in row.items()} == written
+        assert read_card(tmp_path / f"{row['model']}.safetensors").architecture == row["model"]
+        scored = call(
+            *("evaluate", "--truth", folder / "labels" / f"{stem}.tif", "--json"),
+            *("--prediction", tmp_path / "predicted" / row["model"] / f"{stem}.tif"),
+        )
+        assert json.loads(scored.stdout)["pq"] == pytest.approx(row["pq"])
+    for row in said["differences"]:
+        one, other = row["model"], row["against"]
+        for part, key in (
+            (f"{one}_finds_{other}_misses", "found_alone"),
+            (f"false_in_{one}_not_in_{other}", "false_alone"),
+        ):
+            labels = tifffile.imread(tmp_path / "differences" / part / f"{stem}.tif")
+            assert len(np.unique(labels[labels > 0])) == row[key]
+
+
+def test_an_architecture_without_its_extra_is_a_sentence_and_the_other_is_trained(
+    folder, tmp_path, monkeypatch
+):
+    missing = tmp_path / "path" / "torchvision" / "__init__.py"
+    missing.parent.mkdir(parents=True)
+    missing.write_text("raise ModuleNotFoundError('No module', name='torchvision')")
+    path = os.pathsep.join([str(missing.parents[1]), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path)
+    judge = ("--val-images", folder / "images", "--val-labels", folder / "labels")
+    done = call(*compared(folder, tmp_path / "out", "--steps", 1, *judge))
+    assert "mask-rcnn · not trained. Mask R-CNN needs torchvision: run `pip install" in done.stderr
+    assert "unet · 80 cells in 4 images, held out 4 images" in done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "comparison:"
+    assert lines[1].split()[:4] == ["model", "ap50", "ap75", "mean_ap"]
+    assert lines[2].split()[0] == "unet"
+    assert lines[3] == "not_trained:"
+    assert "conclusion: unet alone was trained: there is nothing to compare it with." in lines
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no process groups")
+def test_ctrl_c_ends_a_comparison_and_keeps_what_was_learnt(folder, tmp_path):
+    child = subprocess.Popen(
+        [sys.executable, "-m", "napari_unet.cli"]
+        + [str(each) for each in compared(folder, tmp_path, "--steps", 100_000)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with child:
+        for line in child.stderr:
+            if line.startswith("unet · step 1 "):
+                break
+        os.killpg(child.pid, signal.SIGINT)  # as a terminal does: all of its processes
+        said = child.stderr.read()
+    assert child.returncode == 130
+    assert said.strip().endswith("and nothing is compared.")
+    assert "Traceback" not in said
+    assert read_card(tmp_path / "unet.safetensors").architecture == "unet"
+    assert not (tmp_path / "comparison.csv").exists()
+
+
 def test_tuned_values_are_stored_only_when_asked(folder, model, tmp_path):
     detuned = tmp_path / "detuned.safetensors"
     card = dataclasses.replace(read_card(model), instances=InstanceConfig(min_score=1.0))
@@ -459,6 +544,12 @@ def test_bad_input_is_one_sentence_and_exit_code_2(folder, model, tmp_path):
     assert "--minutes: -1 is not in 0.01" in said(*start, "--minutes", -1)
     assert "is a folder" in said(*start[:-1], labels, "--steps", 1)
     assert "cannot be made" in said("weights", labels, "-o", images / "cell0.png" / "x")
+
+    compare = compared(folder, tmp_path / "x")
+    assert "no architecture 'forest': choose one of unet" in said(
+        *compare, "--architectures", "forest"
+    )
+    assert "nuclei and phase are both a unet" in said(*compare, "--start-from", "nuclei", "phase")
 
     judge = ("evaluate", "--truth", labels)
     assert "--models need --images" in said(*judge, "--models", model)

@@ -112,7 +112,7 @@ def _judge_models(given: argparse.Namespace) -> dict[str, Any]:
         else:
             used = config
         work = score_model(model, _samples(pairs), used, given.min_size)
-        scored = exhaust(work, lambda one, path=path: _tell(path, one))
+        scored = exhaust(work, lambda one, path=path: tell_score(path, one))
         judged.append((str(path), scored))
         rows.append({"model": str(path), **summarize(scored)})
     result: dict[str, Any] = {"models": rows}
@@ -200,6 +200,7 @@ def _with_curve(
     return [{**curves[row.get("model"), row["image"]], **row} for row in tables["per_image"]]
 
 
-def _tell(model: str, one: Scored) -> None:
+def tell_score(model: str, one: Scored) -> None:
+    """Say how a model did on one image."""
     scores = one.scores.summary()
     say(f"{model} · {one.name} · AP50 {scores['ap50']:.3f} · {one.seconds:.1f} s")

@@ -10,13 +10,14 @@ import pytest
 from napari_unet.core.standings import Outcome, Standing
 
 
+def standing(name, mean_ap, cells):
+    scores = dict.fromkeys(("ap50", "ap75", "f1_50", "pq", "seconds"), 0.5)
+    scores |= {"mean_ap": mean_ap, "n_true": float(cells)}
+    return Standing(name, "m", scores, 2_000_000, 1.5, 60, 12.0, 700_000_000)
+
+
 def outcome(cells, **mean_ap):
-    one = Standing("", "m", {}, 2_000_000, 1.5, 60, 12.0, 700_000_000)
-    standings = tuple(
-        dataclasses.replace(one, name=name, scores={"mean_ap": value, "n_true": float(cells)})
-        for name, value in mean_ap.items()
-    )
-    return Outcome(standings, {}, ())
+    return Outcome(tuple(standing(*one, cells) for one in mean_ap.items()), {}, ())
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,8 @@ def test_a_third_one_counts_only_where_it_is_second():
 
 
 def test_a_row_has_memory_in_megabytes():
-    (one,) = outcome(4, a=0.5).standings
-    row = one.row()
-    assert (row["model"], row["memory_mb"], row["gpu_memory_mb"]) == ("a", 700.0, None)
-    assert {"mean_ap", "parameters", "minutes", "steps", "images_per_second"} <= set(row)
+    row = standing("a", 0.4, 4).row()
+    assert (row["model"], row["mean_ap"], row["memory_mb"]) == ("a", 0.4, 700.0)
+    assert "gpu_memory_mb" not in row
+    told = dataclasses.replace(standing("a", 0.4, 4), memory=None, gpu_memory=3_000_000).row()
+    assert (told["memory_mb"], told["gpu_memory_mb"]) == (None, 3.0)

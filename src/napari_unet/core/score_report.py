@@ -97,4 +97,6 @@ def as_table(rows: Sequence[Row]) -> str:
 
 
 def _as_text(value: object) -> str:
+    if value is None:
+        return "–"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -9,6 +9,8 @@ from typing import Any
 from napari_unet.core.disagreement import Tally
 from napari_unet.core.tuning import find_margin
 
+_FIGURES = ("ap50", "ap75", "mean_ap", "f1_50", "pq")
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -46,17 +48,18 @@ class Standing:
     gpu_memory: int | None = None
 
     def row(self) -> dict[str, Any]:
-        """As a row of a table; memory in MB (10⁶ bytes)."""
-        return {
-            "model": self.name,
-            **self.scores,
+        """As a row of a table; memory in MB (10⁶ bytes), that of the GPU where there is one."""
+        row: dict[str, Any] = {"model": self.name}
+        row |= {key: self.scores[key] for key in _FIGURES}
+        row |= {
             "parameters": self.parameters,
-            "minutes": self.minutes,
+            "train_minutes": self.minutes,
             "steps": self.steps,
             "images_per_second": self.images_per_second,
-            "memory_mb": _megabytes(self.memory),
-            "gpu_memory_mb": _megabytes(self.gpu_memory),
+            "predict_seconds": self.scores["seconds"],
+            "memory_mb": None if self.memory is None else self.memory / 1e6,
         }
+        return row if self.gpu_memory is None else {**row, "gpu_memory_mb": self.gpu_memory / 1e6}
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,3 @@ class Outcome:
     @property
     def _margin(self) -> float:
         return find_margin(int(self.standings[0].scores["n_true"]))
-
-
-def _megabytes(size: int | None) -> float | None:
-    return None if size is None else round(size / 1e6, 1)
