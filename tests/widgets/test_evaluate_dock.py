@@ -12,7 +12,7 @@ from qtpy.QtCore import QPoint, Qt
 
 from fake_compute import FakeCompute, answer_of, write_model
 from napari_unet.core.card import ModelCard, read_card
-from napari_unet.core.comparison import Verdict
+from napari_unet.core.comparison import Difference, Verdict
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.types import TileDone
 from napari_unet.widgets import _cell_layers, _layers, _model_files, _planes
@@ -73,8 +73,8 @@ def choose(combo, name):
     combo.activated.emit(combo.currentIndex())
 
 
-def plain(label):
-    words = re.sub("<[^>]*>", "", label.text()).replace("\N{NO-BREAK SPACE}", " ")
+def counted(dock):
+    words = re.sub("<[^>]*>", "", dock.cells.counts.text()).replace("\N{NO-BREAK SPACE}", " ")
     return words.replace("■ ", "")
 
 
@@ -85,7 +85,7 @@ def test_annotation_against_prediction_by_default(qtbot, dock):
     assert not dock.table.isVisible()
     evaluate(qtbot, dock)
     assert dock.bar.state is TaskState.DONE
-    assert plain(dock.counts) == "1 of 2 cells found · 1 missed · 1 false · 0 merged · 0 split"
+    assert counted(dock) == "1 of 2 cells found · 1 missed · 1 false · 0 merged · 0 split"
     figures = dict(row for row in dock.table.texts() if len(row) == 2)
     assert figures["AP50"] == figures["mean AP"] == "0.333"
     assert figures["F1"] == figures["PQ"] == figures["SEG"] == "0.500"
@@ -97,18 +97,18 @@ def test_annotation_against_prediction_by_default(qtbot, dock):
 def test_what_is_unsaid_is_left_out(qtbot, dock):
     dock.session.labels.data_setitem((np.array([0]), np.array([0])), -1)
     evaluate(qtbot, dock)
-    assert plain(dock.counts) == "1 of 2 cells found · 1 missed · 0 false · 0 merged · 0 split"
+    assert counted(dock) == "1 of 2 cells found · 1 missed · 0 false · 0 merged · 0 split"
     regions = dock.session.add_regions()
     regions.add_rectangles(np.array([[30, 30], [30, 60], [60, 60], [60, 30]]))
     evaluate(qtbot, dock)
-    assert "1 false" in plain(dock.counts)
+    assert "1 false" in counted(dock)
     assert re.search(r"2[0-9] % of the plane is known", dock.about.text())
 
 
 def test_layers_of_each_kind_come_and_follow(qtbot, dock, model):
     evaluate(qtbot, dock)
     before, active = list(model.layers), model.layers.selection.active
-    click(qtbot, dock.errors)
+    click(qtbot, dock.cells.button)
     added = [layer for layer in model.layers if layer not in before]
     assert [layer.name for layer in added] == [
         "hela · true positive",
@@ -129,7 +129,7 @@ def test_layers_of_each_kind_come_and_follow(qtbot, dock, model):
     joined[10:20, 10:33] = 3
     _cell_layers.show_prediction(model, image, joined)
     evaluate(qtbot, dock)
-    assert plain(dock.counts) == "0 of 2 cells found · 2 missed · 1 false · 1 merged · 0 split"
+    assert counted(dock) == "0 of 2 cells found · 2 missed · 1 false · 1 merged · 0 split"
     assert [layer for layer in model.layers if layer in added] == added
     assert not found.data.any()
     assert set(np.unique(missed.data)) == {0, 1, 2}
@@ -144,15 +144,15 @@ def test_a_click_on_a_count_walks_through_the_cells(qtbot, dock, model):
     evaluate(qtbot, dock)
     camera = _planes.find_camera(model)
     zoom = camera.zoom
-    dock.counts.linkActivated.emit("false positive")
+    dock.cells.counts.linkActivated.emit("false positive")
     assert camera.center[-2:] == pytest.approx((44.5, 44.5))
     assert dock.bar.sentence == "Cell false, 1 of 1"
-    dock.counts.linkActivated.emit("false negative")
+    dock.cells.counts.linkActivated.emit("false negative")
     assert camera.center[-2:] == pytest.approx((14.5, 27.5))
     assert camera.zoom == zoom
-    assert 'href="split"' not in dock.counts.text()
-    place = QPoint(40, dock.counts.fontMetrics().lineSpacing() // 2)
-    qtbot.mouseClick(dock.counts, Qt.MouseButton.LeftButton, pos=place)
+    assert 'href="split"' not in dock.cells.counts.text()
+    place = QPoint(40, dock.cells.counts.fontMetrics().lineSpacing() // 2)
+    qtbot.mouseClick(dock.cells.counts, Qt.MouseButton.LeftButton, pos=place)
     assert dock.bar.sentence == "Cell found, 1 of 1"
     assert camera.center[-2:] == pytest.approx((14.5, 14.5))
 
@@ -170,7 +170,7 @@ def test_a_walk_comes_round_and_goes_to_its_plane(qtbot, model, folder):
     choose(dock.truth, "true")
     choose(dock.prediction, "found")
     evaluate(qtbot, dock)
-    click(qtbot, dock.errors)
+    click(qtbot, dock.cells.button)
     shown = model.layers["stack · true positive"]
     assert shown.data.shape == (3, 64, 64)
     assert np.flatnonzero(shown.data.any(axis=(1, 2))).tolist() == [1]
@@ -178,7 +178,7 @@ def test_a_walk_comes_round_and_goes_to_its_plane(qtbot, model, folder):
     camera = _planes.find_camera(model)
     rows = []
     for _ in range(3):
-        dock.counts.linkActivated.emit("true positive")
+        dock.cells.counts.linkActivated.emit("true positive")
         rows.append(camera.center[-2])
         assert model.dims.current_step[0] == 1
     assert rows == pytest.approx([10.5, 45.5, 10.5])
@@ -255,12 +255,123 @@ def test_two_models_side_by_side(qtbot, dock, model):
     assert rows["AP50"] == ["0.333", "<b>1.000</b>", "+0.667"]
     assert rows["Seconds"] == ["<b>2.0 s</b>", "3.5 s", "+1.5 s"]
     assert len(dock.plot.lines[1].getData()[1]) == 10
-    assert not dock.errors.isVisible()
     assert not [layer for layer in model.layers if _layers.role_of(layer) in _layers.VERDICTS]
     click(qtbot, dock.of_labels)
     evaluate(qtbot, dock)
-    assert dock.errors.isVisible()
+    assert dock.cells.button.text() == "Show the cells as layers"
+    assert counted(dock).startswith("1 of 2 cells found")
     assert {len(row) for row in dock.table.texts()} == {2}
+
+
+def four_cells():
+    """Truth, A and B: each finds one that the other misses, and has a false one of its own."""
+    truth, one, other = (np.zeros((64, 64), np.int32) for _ in range(3))
+    for label, (drawn, cell) in enumerate(
+        (
+            ((truth, one, other), (4, 4)),
+            ((truth, one), (4, 24)),
+            ((truth, one), (4, 44)),
+            ((truth, other), (24, 4)),
+            ((one,), (44, 24)),
+            ((other,), (44, 44)),
+            ((one, other), (24, 44)),  # false in both
+        ),
+        1,
+    ):
+        for labels in drawn:
+            labels[cell[0] : cell[0] + 10, cell[1] : cell[1] + 10] = label
+    return truth, one, other
+
+
+def compare_models(qtbot, dock, one, other):
+    click(qtbot, dock.bar.button)
+    answer(dock, one)
+    with qtbot.waitSignal(dock._judge.judged):
+        answer(dock, other)
+
+
+def test_where_two_models_differ_is_counted_and_shown(qtbot, dock, model):
+    truth, one, other = four_cells()
+    dock.session.labels.data = truth
+    two_models(qtbot, dock)
+    compare_models(qtbot, dock, one, other)
+    assert counted(dock) == (
+        "2 found by A alone · 1 found by B alone · 1 false in A alone · 1 false in B alone"
+    )
+    before, active = list(model.layers), model.layers.selection.active
+    assert dock.cells.button.text() == "Show where they differ as layers"
+    click(qtbot, dock.cells.button)
+    added = [layer for layer in model.layers if layer not in before]
+    assert {layer.name: np.unique(layer.data).tolist() for layer in added} == {
+        "hela · A finds, B misses": [0, 2, 3],
+        "hela · B finds, A misses": [0, 4],
+        "hela · false in A alone": [0, 5],
+        "hela · false in B alone": [0, 6],
+    }
+    assert model.layers.selection.active is active
+    found_by_a, found_by_b, *_ = added
+    assert [layer.contour > 0 for layer in added] == [False, False, True, True]
+    colors = [layer.get_color(layer.data.max()).tolist() for layer in added]
+    assert colors[0] == colors[2] != colors[1] == colors[3]
+    assert all(dock.truth.findText(layer.name) == -1 for layer in added)
+    # the other way round, in the same layers
+    compare_models(qtbot, dock, other, one)
+    assert counted(dock).startswith("1 found by A alone · 2 found by B alone")
+    assert [layer for layer in model.layers if layer not in before] == added
+    assert np.unique(found_by_a.data).tolist() == [0, 4]
+    assert np.unique(found_by_b.data).tolist() == [0, 2, 3]
+
+
+def test_a_click_walks_through_the_cells_that_one_model_finds(qtbot, dock, model):
+    truth, one, other = four_cells()
+    dock.session.labels.data = truth
+    two_models(qtbot, dock)
+    compare_models(qtbot, dock, one, other)
+    place = QPoint(40, dock.cells.counts.fontMetrics().lineSpacing() // 2)
+    camera = _planes.find_camera(model)
+    seen = []
+    for at in (1, 2, 1):
+        qtbot.mouseClick(dock.cells.counts, Qt.MouseButton.LeftButton, pos=place)
+        assert dock.bar.sentence == f"Cell found by A alone, {at} of 2"
+        seen.append(camera.center[-2:])
+    assert seen == [pytest.approx(at) for at in ((8.5, 28.5), (8.5, 48.5), (8.5, 28.5))]
+    dock.cells.counts.linkActivated.emit("false in B alone")
+    assert dock.bar.sentence == "Cell false in B alone, 1 of 1"
+    assert camera.center[-2:] == pytest.approx((48.5, 48.5))
+
+
+def test_models_that_find_the_same_cells_differ_in_none(qtbot, dock, model):
+    two_models(qtbot, dock)
+    compare_models(qtbot, dock, predicted(), predicted())
+    assert counted(dock).startswith("0 found by A alone · 0 found by B alone")
+    assert "href" not in dock.cells.counts.text()
+    before = list(model.layers)
+    click(qtbot, dock.cells.button)
+    assert list(model.layers) == before
+
+
+def test_differences_are_shown_on_their_plane_of_a_stack(qtbot, model, folder):
+    truth, one, other = four_cells()
+    write_model(folder / "old.safetensors", CARD)
+    write_model(folder / "new.safetensors", CARD)
+    model.add_image(np.ones((3, 64, 64), np.uint8), name="stack")
+    model.add_labels(np.stack([truth] * 3), name="true")
+    session(model)._compute = FakeCompute()
+    dock = EvaluateDock(model)
+    qtbot.addWidget(dock)
+    dock.show()
+    dock.session.compute.warm()
+    model.dims.set_point(0, 1)
+    choose(dock.truth, "true")
+    two_models(qtbot, dock)
+    compare_models(qtbot, dock, one, other)
+    model.dims.set_point(0, 2)
+    click(qtbot, dock.cells.button)
+    shown = model.layers["stack · A finds, B misses"]
+    assert shown.data.shape == (3, 64, 64)
+    assert np.flatnonzero(shown.data.any(axis=(1, 2))).tolist() == [1]
+    dock.cells.counts.linkActivated.emit("A finds, B misses")
+    assert model.dims.current_step[0] == 1
 
 
 def test_a_model_is_not_compared_with_itself(qtbot, dock, warned):
@@ -387,6 +498,6 @@ def test_nothing_is_cut_beside_the_scroll_bar(qtbot, dock):
 
 
 def test_each_kind_has_a_word_and_a_colour():
-    from napari_unet.widgets.evaluate_dock import _WORDS
+    from napari_unet.widgets._verdict_line import WORDS
 
-    assert set(_WORDS) == set(_cell_layers.VERDICT_COLORS) == set(Verdict)
+    assert set(WORDS) == set(_cell_layers.VERDICT_COLORS) == {*Verdict, *Difference}

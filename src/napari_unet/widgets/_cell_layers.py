@@ -9,7 +9,7 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 
-from napari_unet.core.comparison import Verdict
+from napari_unet.core.comparison import Difference, Verdict
 from napari_unet.core.types import Region
 from napari_unet.widgets import _planes
 from napari_unet.widgets._edited import is_edited, set_aside, watch_for_edits
@@ -31,16 +31,28 @@ from napari_unet.widgets._upload import upload_labels
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-VERDICT_COLORS = {
+VERDICT_COLORS: dict[str, str] = {
     Verdict.TRUE_POSITIVE: "#1fb37d",
     Verdict.FALSE_POSITIVE: "#f0503c",
     Verdict.FALSE_NEGATIVE: "#4a9df0",
     Verdict.MERGED: "#e69f00",
     Verdict.SPLIT: "#cc79a7",
+    Difference.FIRST_FINDS: "#56b4e9",
+    Difference.SECOND_FINDS: "#e69f00",
+    Difference.FIRST_INVENTS: "#56b4e9",
+    Difference.SECOND_INVENTS: "#e69f00",
 }
-"""Green is right, red too many, blue missing; joined and cut cells are outlined."""
+"""Green is right, red too many, blue missing; joined and cut cells are outlined.
 
-_OUTLINED = (Verdict.MERGED, Verdict.SPLIT)
+Of two predictions each has the colour of its curve: full where it is right, outlined where not.
+"""
+
+_OUTLINED = (
+    Verdict.MERGED,
+    Verdict.SPLIT,
+    Difference.FIRST_INVENTS,
+    Difference.SECOND_INVENTS,
+)
 _OUTLINE = 3  # px
 
 
@@ -93,7 +105,7 @@ def show_corrected(
 def show_verdict(
     viewer: ViewerModel,
     image: Image,
-    verdict: Verdict,
+    verdict: str,
     labels: NDArray[np.int32],
     index: PlaneIndex | None = None,
 ) -> Labels:
@@ -101,8 +113,10 @@ def show_verdict(
 
     Parameters
     ----------
+    verdict : Verdict or Difference
     labels : (H, W) int32 array
-        Those of `MatchMap.labels`; they become the data of the layer where it is no stack.
+        Those of `MatchMap.labels` or `DifferenceMap.labels`; they become the data of the layer
+        where it is no stack.
     index : optional
         The plane of a stack; the one in view by default.
     """

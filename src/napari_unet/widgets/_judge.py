@@ -12,7 +12,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.core.annotation import check_labels
-from napari_unet.core.comparison import MatchMap, explain_sample
+from napari_unet.core.comparison import DifferenceMap, MatchMap, differ, explain_sample
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Sample
 from napari_unet.widgets import _classes, _planes
@@ -29,6 +29,8 @@ class Judged:
     ----------
     maps : tuple of MatchMap
         Of the prediction, or of each of two models.
+    differences : DifferenceMap, optional
+        Where two models differ.
     seconds : tuple of float or None
         That each network took.
     index : PlaneIndex
@@ -37,14 +39,15 @@ class Judged:
     """
 
     maps: tuple[MatchMap, ...]
+    differences: DifferenceMap | None
     seconds: tuple[float | None, ...]
     index: PlaneIndex
     image_ref: weakref.ref[Image]
 
     @property
-    def explained(self) -> MatchMap | None:
-        """What can be shown cell by cell; None where two are compared."""
-        return self.maps[0] if len(self.maps) == 1 else None
+    def explained(self) -> MatchMap | DifferenceMap:
+        """What can be shown cell by cell."""
+        return self.maps[0] if self.differences is None else self.differences
 
     def image(self, session: Session) -> Image:
         """The image, or an `InputError` where it was closed."""
@@ -84,7 +87,7 @@ class Judge(PlaneWork):
         classes = _classes.classes_of_cells(prediction)
         name = f"“{prediction.name}”"
         self._compare(
-            lambda: (explain_sample(read_truth(), check_labels(read(), name=name), classes),),
+            lambda: [explain_sample(read_truth(), check_labels(read(), name=name), classes)],
             (None,),
         )
 
@@ -109,16 +112,22 @@ class Judge(PlaneWork):
         read_truth = self._read_truth
         assert read_truth is not None
         seconds = tuple(answer.seconds for answer in answers)
-        self._compare(lambda: _compare_answers(read_truth(), answers), seconds)
+        self._compare(lambda: _explain_answers(read_truth(), answers), seconds)
 
     def _compare(
-        self, compare: Callable[[], tuple[MatchMap, ...]], seconds: tuple[float | None, ...]
+        self, explain: Callable[[], list[MatchMap]], seconds: tuple[float | None, ...]
     ) -> None:
         assert self._plane is not None
         plane = self._plane
+
+        def compare() -> Judged:
+            maps = explain()
+            differences = differ(*maps) if len(maps) == 2 else None
+            return Judged(tuple(maps), differences, seconds, *plane)
+
         self._work.run(
             compare,
-            on_done=lambda maps: self._on_compared(Judged(maps, seconds, *plane)),
+            on_done=self._on_compared,
             on_error=lambda sentence: self.failed.emit(sentence, ""),
         )
 
@@ -151,5 +160,5 @@ def truth_reader(session: Session, truth: Labels) -> Callable[[], Sample]:
     return read_sample
 
 
-def _compare_answers(sample: Sample, answers: Sequence[Answer]) -> tuple[MatchMap, ...]:
-    return tuple(explain_sample(sample, answer.labels, answer.classes) for answer in answers)
+def _explain_answers(sample: Sample, answers: Sequence[Answer]) -> list[MatchMap]:
+    return [explain_sample(sample, answer.labels, answer.classes) for answer in answers]

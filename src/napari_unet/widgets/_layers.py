@@ -21,7 +21,7 @@ from napari.utils.colormaps import (
 )
 from numpy.typing import NDArray
 
-from napari_unet.core.comparison import Verdict
+from napari_unet.core.comparison import Difference, Verdict
 from napari_unet.core.errors import InputError
 from napari_unet.widgets import _planes
 from napari_unet.widgets._planes import PlaneIndex
@@ -37,8 +37,8 @@ REGIONS = "regions"
 WEIGHTS = "weights"
 PREDICTION = "prediction"
 CORRECTED = "corrected"
-VERDICTS = tuple(str(verdict) for verdict in Verdict)
-"""Roles of the layers that show what is right and wrong of a prediction."""
+VERDICTS = tuple(str(kind) for kind in (*Verdict, *Difference))
+"""Roles of the layers that show what is right and wrong, and where two predictions differ."""
 MARKER = "marker"
 
 BACKGROUND_COLOR = (0.36, 0.45, 0.62, 0.55)

@@ -15,14 +15,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.core.card import read_card
-from napari_unet.core.comparison import MatchMap, Verdict
+from napari_unet.core.comparison import MatchMap
 from napari_unet.core.errors import InputError
 from napari_unet.core.start_models import start_model_files
-from napari_unet.widgets import _cell_layers, _layers
 from napari_unet.widgets._ap_plot import ApPlot
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import tidy
 from napari_unet.widgets._judge import Judge, Judged
+from napari_unet.widgets._judged_cells import JudgedCells
 from napari_unet.widgets._labels_choice import LabelsChoice, find_prediction
 from napari_unet.widgets._model_choice import ModelChoice
 from napari_unet.widgets._model_files import check_channels, list_models
@@ -30,19 +30,9 @@ from napari_unet.widgets._rows import make_button, make_line
 from napari_unet.widgets._score_table import Column, ScoreTable
 from napari_unet.widgets._task_bar import TaskBar
 from napari_unet.widgets._tuner import Tuner
-from napari_unet.widgets._verdict_line import VerdictLine
-from napari_unet.widgets._walk import Walk
 
 if TYPE_CHECKING:
     import napari.viewer
-
-_WORDS = {
-    Verdict.TRUE_POSITIVE: "found",
-    Verdict.FALSE_POSITIVE: "false",
-    Verdict.FALSE_NEGATIVE: "missed",
-    Verdict.MERGED: "merged",
-    Verdict.SPLIT: "split",
-}
 
 
 class EvaluateDock(Dock):
@@ -50,25 +40,18 @@ class EvaluateDock(Dock):
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # noqa: UP037 - npe2
         super().__init__(napari_viewer)
-        self._judged: Judged | None = None
-        self._walk: Walk | None = None
         self._settings = QWidget()
         self._judge = Judge(self.session, self)
         self._tuner = Tuner(self.session, self)
         self._build_settings()
         self.bar = TaskBar("Evaluate")
-        self.counts = VerdictLine(self.session.viewer.theme)
-        self.errors = make_button(
-            "Show the cells as layers",
-            "found green, false red, missed blue; merged and split outlined. "
-            "The layers follow each further evaluation",
-        )
+        self.cells = JudgedCells(self.session)
         self.table = ScoreTable()
         self.plot = ApPlot(self.session.viewer.theme)
         self.about = QLabel()
         self.about.setWordWrap(True)
         self.add_settings(self._settings)
-        for widget in (self.bar, self.counts, self.errors, self.table, self.plot, self.about):
+        for widget in (self.bar, self.cells, self.table, self.plot, self.about):
             self.body.addWidget(widget)
         self.body.addStretch(1)
         self._connect()
@@ -112,8 +95,8 @@ class EvaluateDock(Dock):
         self.bar.start_clicked.connect(self.start)
         self.bar.stop_clicked.connect(self._stop)
         self.of_models.toggled.connect(self._show_mode)
-        self.errors.clicked.connect(self.show_errors)
-        self.counts.clicked.connect(self.walk)
+        self.cells.walked.connect(self.bar.finish)
+        self.cells.failed.connect(lambda sentence: self._fail(sentence, ""))
         self.tune.clicked.connect(self.start_tuning)
         self.store.clicked.connect(self._tuner.store)
         self.first.chosen.connect(self._on_other_model)
@@ -153,34 +136,6 @@ class EvaluateDock(Dock):
         self.store.setEnabled(False)
         self._settings.setEnabled(False)
         self._prepare()
-
-    def show_errors(self) -> None:
-        """Show the cells of each kind as a layer; kinds without a cell get no new one."""
-        if self._judged is None or self._judged.explained is None:
-            return
-        try:
-            image = self._judged.image(self.session)
-            for verdict, labels in self._judged.explained.labels.items():
-                shown = _layers.find(self.session.viewer, verdict, image)
-                if shown is not None or self._judged.explained.places[verdict]:
-                    _cell_layers.show_verdict(
-                        self.session.viewer, image, verdict, labels, self._judged.index
-                    )
-        except InputError as error:
-            self._fail(str(error), "")
-
-    def walk(self, verdict: Verdict) -> None:
-        """Move the view to the next cell of this kind."""
-        if self._walk is None or self._judged is None or self._judged.explained is None:
-            return
-        places = self._judged.explained.places[verdict]
-        try:
-            at = self._walk.step(_WORDS[verdict], places)
-        except InputError as error:
-            show_warning(str(error))
-            return
-        what = "split cell" if verdict is Verdict.SPLIT else f"cell {_WORDS[verdict]}"
-        self.bar.finish(f"{what.capitalize()}, {at} of {len(places)}")
 
     def _need_truth(self) -> Labels:
         image = self.session.need_image()
@@ -231,7 +186,6 @@ class EvaluateDock(Dock):
             self.bar.run("Comparing cell by cell")
 
     def _on_judged(self, judged: Judged) -> None:
-        self._judged = judged
         names, colors = ("A", "B"), self.plot.colors
         columns = [
             Column(names[i], colors[i], one.scores, one.by_class, seconds)
@@ -240,17 +194,9 @@ class EvaluateDock(Dock):
         self.table.show_columns(columns, self.session.class_names)
         self.plot.show_scores([one.scores for one in judged.maps])
         self.about.setText(_describe(judged.maps[0]))
-        explained = judged.explained
         for widget in (self.table, self.plot, self.about):
             widget.show()
-        for widget in (self.counts, self.errors):
-            widget.setVisible(explained is not None)
-        if explained is not None:
-            self.counts.show_counts(explained)
-            image = judged.image(self.session)
-            self._walk = Walk(self.session, image, judged.index)
-            if any(_layers.find(self.session.viewer, v, image) is not None for v in Verdict):
-                self.show_errors()
+        self.cells.show_judged(judged)
         self._end(_conclude(judged))
 
     def _on_tuned(self, sentence: str, better: bool) -> None:
@@ -285,7 +231,7 @@ class EvaluateDock(Dock):
             self._clear()
 
     def _on_theme(self, event: Any = None) -> None:
-        for widget in (self.plot, self.counts):
+        for widget in (self.plot, self.cells):
             widget.set_theme(self.session.viewer.theme)
 
     def _show_mode(self) -> None:
@@ -299,9 +245,9 @@ class EvaluateDock(Dock):
 
     def _clear(self) -> None:
         """Show no figures: those of another image would mislead."""
-        self._judged = self._walk = None
+        self.cells.clear()
         self.store.setEnabled(False)
-        for widget in (self.counts, self.errors, self.table, self.plot, self.about):
+        for widget in (self.table, self.plot, self.about):
             widget.hide()
         image = self.session.image
         if image is None:
