@@ -74,8 +74,10 @@ def choose(combo, name):
 
 
 def counted(dock):
-    words = re.sub("<[^>]*>", "", dock.cells.counts.text()).replace("\N{NO-BREAK SPACE}", " ")
-    return words.replace("■ ", "")
+    words = re.sub("<[^>]*>", "", dock.cells.counts.text().replace("<br>", "\n")).replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
+    return re.sub("[■□] ", "", words)
 
 
 def test_annotation_against_prediction_by_default(qtbot, dock):
@@ -295,9 +297,7 @@ def test_where_two_models_differ_is_counted_and_shown(qtbot, dock, model):
     dock.session.labels.data = truth
     two_models(qtbot, dock)
     compare_models(qtbot, dock, one, other)
-    assert counted(dock) == (
-        "2 found by A alone · 1 found by B alone · 1 false in A alone · 1 false in B alone"
-    )
+    assert counted(dock) == "A alone: 2 found · 1 false\nB alone: 1 found · 1 false"
     before, active = list(model.layers), model.layers.selection.active
     assert dock.cells.button.text() == "Show where they differ as layers"
     click(qtbot, dock.cells.button)
@@ -316,7 +316,7 @@ def test_where_two_models_differ_is_counted_and_shown(qtbot, dock, model):
     assert all(dock.truth.findText(layer.name) == -1 for layer in added)
     # the other way round, in the same layers
     compare_models(qtbot, dock, other, one)
-    assert counted(dock).startswith("1 found by A alone · 2 found by B alone")
+    assert counted(dock).startswith("A alone: 1 found · 1 false\nB alone: 2 found")
     assert [layer for layer in model.layers if layer not in before] == added
     assert np.unique(found_by_a.data).tolist() == [0, 4]
     assert np.unique(found_by_b.data).tolist() == [0, 2, 3]
@@ -327,7 +327,8 @@ def test_a_click_walks_through_the_cells_that_one_model_finds(qtbot, dock, model
     dock.session.labels.data = truth
     two_models(qtbot, dock)
     compare_models(qtbot, dock, one, other)
-    place = QPoint(40, dock.cells.counts.fontMetrics().lineSpacing() // 2)
+    metrics = dock.cells.counts.fontMetrics()
+    place = QPoint(metrics.horizontalAdvance("A alone: ■ 2 fo"), metrics.lineSpacing() // 2)
     camera = _planes.find_camera(model)
     seen = []
     for at in (1, 2, 1):
@@ -343,7 +344,7 @@ def test_a_click_walks_through_the_cells_that_one_model_finds(qtbot, dock, model
 def test_models_that_find_the_same_cells_differ_in_none(qtbot, dock, model):
     two_models(qtbot, dock)
     compare_models(qtbot, dock, predicted(), predicted())
-    assert counted(dock).startswith("0 found by A alone · 0 found by B alone")
+    assert counted(dock) == "A alone: 0 found · 0 false\nB alone: 0 found · 0 false"
     assert "href" not in dock.cells.counts.text()
     before = list(model.layers)
     click(qtbot, dock.cells.button)

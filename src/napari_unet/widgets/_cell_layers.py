@@ -47,12 +47,14 @@ VERDICT_COLORS: dict[str, str] = {
 Of two predictions each has the colour of its curve: full where it is right, outlined where not.
 """
 
-_OUTLINED = (
+OUTLINED = (
     Verdict.MERGED,
     Verdict.SPLIT,
     Difference.FIRST_INVENTS,
     Difference.SECOND_INVENTS,
 )
+"""Kinds that are shown as outlines, so that what lies under them is seen."""
+
 _OUTLINE = 3  # px
 
 
@@ -153,7 +155,7 @@ def _show_labels(
         layer = Labels(data, **look, **describe(role, image))
         if role == PREDICTION:
             watch_for_edits(layer)
-        if role in _OUTLINED:
+        if role in OUTLINED:
             layer.contour = _OUTLINE
         if not is_all:
             layer.data[_planes.plane_slices(index)][region or ...] = _part(labels, region)

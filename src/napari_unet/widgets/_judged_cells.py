@@ -90,7 +90,7 @@ class JudgedCells(QWidget):
         """Move the view to the next cell of this kind."""
         if self._walk is None or self._judged is None:
             return
-        places, (word, _) = self._judged.explained.places[kind], WORDS[kind]
+        places, word = self._judged.explained.places[kind], WORDS[kind].full
         try:
             at = self._walk.step(word, places)
         except InputError as error:
