@@ -20,6 +20,11 @@ def test_those_that_are_asked_for_and_a_start_model_for_its_family():
     assert [entry.name for entry in entries] == ["mask-rcnn-resnet18", "unet"]
 
 
+def test_one_that_lacks_a_package_takes_part_and_fails_by_itself(monkeypatch):
+    monkeypatch.setattr("napari_unet.core.models.find_spec", lambda _: None)
+    assert choose_entries() == tuple(Entry(name) for name in MODELS)
+
+
 @pytest.mark.parametrize(
     ("architectures", "start_from", "words"),
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_unet.core.card import read_card
 from napari_unet.core.errors import InputError
-from napari_unet.core.models import MODELS, find_model
+from napari_unet.core.models import MODELS, check_name, find_model
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ def choose_entries(
     entries = []
     for wanted in architectures or MODELS:
         name, _, preset = wanted.partition(":")
-        presets = find_model(name).presets
-        if preset and preset not in presets:
+        if preset and preset not in (presets := find_model(name).presets):
             raise InputError(
                 f"{name} has no preset {preset!r}: choose one of {', '.join(presets)}."
             )
@@ -64,7 +63,8 @@ def choose_entries(
                 f"{wanted} cannot start from {starts[name]}, which is made already: leave the "
                 "preset or the model out."
             )
-        entries.append(Entry(name, preset or presets[0], starts.get(name)))
+        check_name(name)  # what it lacks here is said where it is trained, and the others go on
+        entries.append(Entry(name, preset or "default", starts.get(name)))
     for family, start in starts.items():
         if family not in {entry.architecture for entry in entries}:
             raise InputError(f"{start} is a {family}, which does not take part: add it.")

@@ -52,10 +52,15 @@ MODELS: dict[str, Family] = {
 }
 
 
-def find_model(name: str) -> type[Segmenter]:
-    """Import a family by its name, or say in an `InputError` which there are or what is missing."""
+def check_name(name: str) -> None:
+    """Raise an `InputError` where there is no such family."""
     if name not in MODELS:
         raise InputError(f"There is no architecture {name!r}: choose one of {', '.join(MODELS)}.")
+
+
+def find_model(name: str) -> type[Segmenter]:
+    """Import a family by its name, or say in an `InputError` which there are or what is missing."""
+    check_name(name)
     family = MODELS[name]
     if family.lack:
         raise InputError(family.lack)
