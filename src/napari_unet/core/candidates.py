@@ -19,7 +19,8 @@ from napari_unet.core.types import Instances, Prediction, Region
 MASK = 28
 """Edge of a mask in bins."""
 
-_SAME = 0.5  # of a mask: with so much of it in surer cells it is one of these seen again
+SAME = 0.5
+"""Of a mask: with more than so much of it in surer cells it is one of these seen again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,19 +122,12 @@ def _draw(sorted_: Candidates, config: InstanceConfig) -> Prediction:
         inside = soft > config.threshold
         area = np.count_nonzero(inside)
         here, value = labels[region], soft * score
-        if not area or np.count_nonzero(inside & (here > 0)) > _SAME * area:
+        if not area or np.count_nonzero(inside & (here > 0)) > SAME * area:
             continue
         kept.append(i)
         drawn.append((region, inside))
-        wins = inside & (value > highest[region])
-        here[wins] = len(kept)
-        highest[region][wins] = value[wins]
-    if config.fill_holes:
-        labels = fill_holes(labels)
-    seen = keep_cells(labels, config)
-    number = np.zeros(len(kept) + 1, np.int32)
-    number[labels.ravel()] = seen.ravel()
-    cells = np.flatnonzero(number) - 1
+        paint(len(kept), inside, value, here, highest[region])
+    seen, cells = finish(labels, len(kept), config)
     of = np.array(kept, np.intp)[cells]
     corners = [
         (rows.start, columns.start, rows.stop, columns.stop)
@@ -143,6 +137,39 @@ def _draw(sorted_: Candidates, config: InstanceConfig) -> Prediction:
         np.array(corners, np.int32).reshape(-1, 4), tuple(drawn[cell][1] for cell in cells)
     )
     return Prediction(seen, sorted_.classes[of], sorted_.scores[of], None, instances)
+
+
+def paint(
+    number: int,
+    inside: NDArray[np.bool_],
+    value: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    highest: NDArray[np.float32],
+) -> None:
+    """Give a cell the pixels inside of it at which its value is the highest so far."""
+    wins = inside & (value > highest)
+    labels[wins] = number
+    highest[wins] = value[wins]
+
+
+def finish(
+    labels: NDArray[np.int32], count: int, config: InstanceConfig
+) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """Fill the holes of painted cells 1 … `count` and leave out those that are not wanted.
+
+    Returns
+    -------
+    labels : (H, W) int32 array
+        Instances 1 … n.
+    cells : (n,) int array
+        Which of the painted ones they are, from 0.
+    """
+    if config.fill_holes:
+        labels = fill_holes(labels)
+    seen = keep_cells(labels, config)
+    number = np.zeros(count + 1, np.int32)
+    number[labels.ravel()] = seen.ravel()
+    return seen, np.flatnonzero(number) - 1
 
 
 def draw_mask(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from napari_unet.core.candidates import Candidates
 from napari_unet.core.config import InstanceConfig, WeightConfig
+from napari_unet.core.evidence import Evidence
 from napari_unet.core.tiling import Tile, round_to_stride
 from napari_unet.core.types import Prediction, Region, Sample
 
@@ -60,8 +61,12 @@ class Stitcher(ABC):
         """
 
     @abstractmethod
+    def evidence(self) -> Evidence:
+        """All that was added, in pixels of the region."""
+
     def result(self, config: InstanceConfig) -> Prediction:
         """Label what was added; may be called again with another config."""
+        return self.evidence().label(config)
 
 
 class Segmenter(ABC):

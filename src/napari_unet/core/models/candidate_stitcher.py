@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from napari_unet.core.candidates import Candidates
-from napari_unet.core.config import InstanceConfig
 from napari_unet.core.models.base import Stitcher
 from napari_unet.core.tiling import Tile
-from napari_unet.core.types import Prediction, Region
+from napari_unet.core.types import Region
 from napari_unet.core.windows import shift
 
 
@@ -30,5 +29,5 @@ class CandidateStitcher(Stitcher):
         self._found.append(found)
         return found
 
-    def result(self, config: InstanceConfig) -> Prediction:
-        return Candidates.join(self._found, self._shape).label(config)
+    def evidence(self) -> Candidates:
+        return Candidates.join(self._found, self._shape)

@@ -26,14 +26,14 @@ from torch.nn import functional
 from napari_unet.core import parallel
 from napari_unet.core.annotation import class_index, supervision
 from napari_unet.core.border_weights import border_term, class_weight_values
-from napari_unet.core.config import InstanceConfig, WeightConfig, option
+from napari_unet.core.config import WeightConfig, option
 from napari_unet.core.distances import relative_distance
 from napari_unet.core.errors import InputError
 from napari_unet.core.evidence import Maps
 from napari_unet.core.models.base import Batch, Segmenter, Stitcher, Target
 from napari_unet.core.models.zoom import LARGE, find_zoom, nearest_zoom, resize
 from napari_unet.core.tiling import Tile
-from napari_unet.core.types import Prediction, Region, Sample
+from napari_unet.core.types import Region, Sample
 from napari_unet.core.windows import ZOOMS
 
 
@@ -376,5 +376,5 @@ class _MapStitcher(Stitcher):
         ]
         target[:] = output[:, top : top + height, left : left + width].float().cpu().numpy()
 
-    def result(self, config: InstanceConfig) -> Prediction:
-        return Maps(self._maps, self._classes).label(config)
+    def evidence(self) -> Maps:
+        return Maps(self._maps, self._classes)
