@@ -3,11 +3,13 @@
 Beside the result `cells.zarr` lies `cells.zarr.scratch` while the work lasts:
 
     job.json     the `Job`: whoever comes next goes on with this work or, with another, refuses
-    maps         (M, H, W) zarr array of what the network says, one chunk a tile
+    maps         (M, H, W) zarr array of what the network says, one chunk a tile; or
+    candidates   one .npz a tile, of what it finds: the `TileStore` of the model family
     cells        (H, W) zarr array of the cells of each block by themselves, one chunk a block
     tables       one .npz a block: which cells of the image these are
 
-A chunk is written whole or not at all, and is done if it is there. Nothing else keeps count.
+A chunk or file is written whole or not at all, and is done if it is there. Nothing else keeps
+count.
 """
 
 from __future__ import annotations
@@ -55,8 +57,10 @@ class Job:
         The grey values that become 0 and 1.
     zoom : float
         Pixels of the network to one of the image.
+    architecture : str
+        Name of the model family in the registry.
     maps, classes : int
-        How many maps the network gives; the first K are the probabilities of the classes.
+        How many maps the network gives, if any; the first K are the probabilities of the classes.
     tile, context, stride : int
         As in `tiling.grid`, in pixels.
     tta : bool
@@ -76,6 +80,7 @@ class Job:
     dtype: str
     percentiles: tuple[tuple[float, float], ...]
     zoom: float
+    architecture: str
     maps: int
     classes: int
     tile: int
@@ -97,6 +102,13 @@ class Job:
         """What the network looks at."""
         return _tiles(self.shape[1:], self.tile, self.context, self.stride)
 
+    def tiles_at(self, region: Region) -> Sequence[int]:
+        """Which tiles see some of a region, with their context."""
+        starts, stops = _windows(self.shape[1:], self.tile, self.context, self.stride)
+        sees = (starts < [side.stop for side in region]) & (stops > [side.start for side in region])
+        found: list[int] = np.flatnonzero(sees.all(axis=1)).tolist()
+        return found
+
     def blocks(self, level: int = 0) -> Sequence[Region]:
         """The chunks of a level of the result."""
         height, width = (-(-length // 2**level) for length in self.shape[1:])
@@ -106,6 +118,16 @@ class Job:
 @lru_cache(maxsize=4)
 def _tiles(shape: tuple[int, int], tile: int, context: int, stride: int) -> Sequence[Tile]:
     return grid(shape, tile, context, stride)
+
+
+@lru_cache(maxsize=4)
+def _windows(
+    shape: tuple[int, int], tile: int, context: int, stride: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(n, 2): row and column at which the window of each tile starts, and after it stops."""
+    tiles = _tiles(shape, tile, context, stride)
+    starts = np.array([each.start for each in tiles])
+    return starts, starts + np.array([each.size for each in tiles])
 
 
 @lru_cache(maxsize=32)
@@ -131,8 +153,8 @@ def hash_file(path: Path) -> str:
 def begin(job: Job) -> None:
     """Make the scratch of a new job, or check that what is there belongs to this one.
 
-    The maps do not depend on how cells are made of them: with another threshold the work begins
-    anew at the labels.
+    What the network says does not depend on how cells are made of it: with another threshold the
+    work begins anew at the labels.
 
     Raises
     ------
@@ -148,7 +170,7 @@ def begin(job: Job) -> None:
         _remove(job.scratch)
         _refuse_foreign(Path(job.output))
         _remove(Path(job.output))
-    _create(job)
+    create_scratch(job, "cells", job.shape[1:], (job.block, job.block), "int32")
     text = json.dumps(to_dict(job))
 
     def write(path: Path) -> None:
@@ -181,7 +203,7 @@ def read_job(output: Path) -> Job | None:
 
 
 def refuse_other(before: Job, job: Job) -> None:
-    """Raise an `InputError` where the maps of a job begun before would not be those of this one."""
+    """Raise an `InputError` where what a job begun before knows does not hold for this one."""
     for names, what in (
         (("model_hash",), "another model"),
         (("shape", "dtype", "percentiles"), "another image"),
@@ -201,23 +223,24 @@ def _refuse_foreign(output: Path) -> None:
         )
 
 
-def _create(job: Job) -> None:
-    _, height, width = job.shape
-    first = job.tiles()[0].write
-    tile = first[0].stop, first[1].stop
-    arrays: tuple[tuple[str, Any, Any, str], ...] = (
-        ("maps", (job.maps, height, width), (job.maps, *tile), "uint16"),
-        ("cells", (height, width), (job.block, job.block), "int32"),
-    )
+def create_scratch(
+    job: Job, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str
+) -> None:
+    """Make a zarr array of zeros in the scratch, unless it is there.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    if (job.scratch / name / "zarr.json").exists():
+        return
     try:
-        (job.scratch / "tables").mkdir(parents=True, exist_ok=True)
-        for name, shape, chunks, dtype in arrays:
-            if not (job.scratch / name / "zarr.json").exists():
-                zarr.create_array(
-                    job.scratch / name, shape=shape, chunks=chunks, dtype=dtype, fill_value=0,
-                    compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
-                    overwrite=True, config={"write_empty_chunks": True},
-                )  # fmt: skip
+        zarr.create_array(
+            job.scratch / name, shape=shape, chunks=chunks, dtype=dtype, fill_value=0,
+            compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
+            overwrite=True, config={"write_empty_chunks": True},
+        )  # fmt: skip
     except OSError as error:
         raise InputError(
             f"“{job.scratch}” cannot be written ({error.strerror}); "

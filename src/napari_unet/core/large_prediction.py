@@ -78,7 +78,7 @@ def predict_large(
         Address of a dask.distributed scheduler whose workers see the same files, or "local" for
         one process a core of this machine. This process alone by default.
     keep_maps : bool
-        Keep the network's maps: with another threshold the same call only labels.
+        Keep what the network says: with another threshold the same call only labels.
     block : int
         Edge in pixels of what is labelled at a time, and of the chunks of the result.
 
@@ -127,6 +127,7 @@ def _carry_out(
     job: Job, model: Model, image: LazyImage, scheduler: str | None, *, keep_maps: bool
 ) -> Generator[LargeEvent, None, LargePrediction]:
     begin(job)
+    stages.open_store(job).create()
     make_labels(
         Path(job.output), (job.shape[1], job.shape[2]), job.block, image.pixel_size, image.unit,
         {"model": Path(job.model).name, "sha256": job.model_hash, "finished": False},
@@ -147,11 +148,6 @@ def _plan(
     """The job, and the network fitted to it."""
     card = model.card
     segmenter = fit_channels(model, image.shape[0], image.name)
-    if not segmenter.maps:
-        raise InputError(
-            f"A model of the family {segmenter.name} gives no maps, from which large images are "
-            "labelled: choose a U-Net."
-        )
     pairs = find_percentiles(image, card.normalize)
     job = Job(
         model=str(file.absolute()),
@@ -160,6 +156,7 @@ def _plan(
         dtype=str(image.array.dtype),
         percentiles=tuple((float(black), float(white)) for black, white in pairs),
         zoom=1 / segmenter.pixel,
+        architecture=segmenter.name,
         maps=segmenter.maps,
         classes=len(card.classes),
         tile=config.tile,
@@ -240,10 +237,10 @@ def _map_here(
             window = reading.result()
             if following is not None:
                 reading = reader.submit(stages.read_tile, job, image, following)
-            maps = net.predict(window, job.tta)
+            evidence = net.predict(window, job.tiles()[index], job.tta)
             if writing is not None:
                 yield writing.result()
-            writing = writer.submit(stages.write_tile, job, index, maps)
+            writing = writer.submit(stages.write_tile, job, index, evidence)
         if writing is not None:
             yield writing.result()
 

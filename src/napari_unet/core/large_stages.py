@@ -14,24 +14,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.core.block_labels import label_block
 from napari_unet.core.checkpoint import Model, load_model
 from napari_unet.core.device import DeviceReport, free_memory, is_out_of_memory, resolve_device
 from napari_unet.core.errors import InputError
+from napari_unet.core.evidence import Evidence
 from napari_unet.core.files import write_atomically
 from napari_unet.core.large_job import (
     Job,
-    dequantize,
     hash_file,
     is_written,
     open_scratch,
-    quantize,
 )
 from napari_unet.core.lazy_image import LazyImage
+from napari_unet.core.models import find_model
 from napari_unet.core.models.base import Segmenter
 from napari_unet.core.ngff import open_levels
 from napari_unet.core.normalize import scale
 from napari_unet.core.prediction import autocast, place
+from napari_unet.core.tile_store import TileStore
+from napari_unet.core.tiling import Tile, divide
 from napari_unet.core.types import Region
 
 
@@ -46,37 +47,29 @@ class TileNet:
         self.model = model
         self.edge = job.tile + job.stride
 
-    def predict(self, window: NDArray[np.float32], tta: bool) -> NDArray[np.float32]:
-        """Maps of a window without its context, in smaller parts where the memory runs out."""
-        context, stride = self.segmenter.tile_context, self.segmenter.stride
-        height, width = (length - 2 * context for length in window.shape[1:])
+    def predict(self, window: NDArray[np.float32], tile: Tile, tta: bool) -> Evidence:
+        """What is said of a tile; in smaller parts where the memory runs out."""
+        stride = self.segmenter.stride
         while True:
-            rows = range(0, height, self.edge)
-            columns = range(0, width, self.edge)
+            stitcher = self.segmenter.stitcher(tile.write)
             try:
-                parts = [[self._run(window, y, x, context, tta) for x in columns] for y in rows]
-                return np.concatenate([np.concatenate(row, axis=2) for row in parts], axis=1)
+                for part in divide(tile, self.edge, self.segmenter.tile_context):
+                    stitcher.add(part, self._run(window, tile, part, tta))
+                return stitcher.evidence()
             except RuntimeError as error:
                 if not is_out_of_memory(error) or self.edge <= stride:
                     raise
             free_memory(self.where)
             self.edge = max(stride, self.edge // 2 // stride * stride)
 
-    def _run(
-        self, window: NDArray[np.float32], y: int, x: int, context: int, tta: bool
-    ) -> NDArray[np.float32]:
-        stop = self.edge + 2 * context
-        part = np.ascontiguousarray(window[:, y : y + stop, x : x + stop])
-        batch = torch.from_numpy(part)[None].to(self.where.device)
+    def _run(self, window: NDArray[np.float32], tile: Tile, part: Tile, tta: bool) -> Any:
+        (top, left), (height, width) = part.start, part.size
+        rows, columns = (top - tile.start[0], left - tile.start[1])
+        cut = np.ascontiguousarray(window[:, rows : rows + height, columns : columns + width])
+        batch = torch.from_numpy(cut)[None].to(self.where.device)
         batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), autocast(self.where):
-            output = self.segmenter.predict_tile(batch, average_turns=tta)[0]
-        wanted = [length - 2 * context for length in part.shape[1:]]
-        # a family may give more than was asked for, on all sides alike
-        top, left = ((n - m) // 2 for n, m in zip(output.shape[1:], wanted, strict=True))
-        cut = output[:, top : top + wanted[0], left : left + wanted[1]]
-        maps: NDArray[np.float32] = cut.float().cpu().numpy()
-        return maps
+            return self.segmenter.predict_tile(batch, average_turns=tta)[0]
 
 
 @lru_cache(maxsize=1)
@@ -95,46 +88,35 @@ def read_tile(job: Job, image: LazyImage, index: int) -> NDArray[np.float32]:
     return scale(image.read_mirrored(tile.start, tile.size), pairs, read_card(job.model).normalize)
 
 
-def write_tile(job: Job, index: int, maps: NDArray[np.float32]) -> int:
-    """Keep the maps of a tile."""
-    rows, columns = job.tiles()[index].write
-    maps = maps[:, : rows.stop - rows.start, : columns.stop - columns.start]
-    if not np.isfinite(maps).all():
-        raise InputError(
-            "The probabilities have values that are not finite: train or load another model."
-        )
-    open_scratch(job, "maps")[:, rows, columns] = quantize(maps)
+def open_store(job: Job) -> TileStore:
+    """Where what the network says of the tiles is kept."""
+    return find_model(job.architecture).store(job)
+
+
+def write_tile(job: Job, index: int, evidence: Evidence) -> int:
+    """Keep what the network says of a tile."""
+    open_store(job).write(index, evidence)
     return index
 
 
 def map_tile(job: Job, image: LazyImage, index: int) -> int:
     """All of a tile, for a process that does them one by one."""
     net = _load_net(job.model, job.model_hash, job)
-    return write_tile(job, index, net.predict(read_tile(job, image, index), job.tta))
+    window, tile = read_tile(job, image, index), job.tiles()[index]
+    return write_tile(job, index, net.predict(window, tile, job.tta))
 
 
 def tiles_to_do(job: Job) -> list[int]:
-    """The tiles whose maps are not there yet."""
-    maps = open_scratch(job, "maps")
-    return [
-        i
-        for i, tile in enumerate(job.tiles())
-        if not is_written(maps, (0, *_place(tile.write, maps.chunks[1:])))
-    ]
+    """The tiles of which nothing is kept yet."""
+    store = open_store(job)
+    return [index for index in range(len(job.tiles())) if not store.has(index)]
 
 
 def label_part(job: Job, index: int) -> int:
     """Label a block and keep its cells and the table of which these are."""
-    maps, cells = open_scratch(job, "maps"), open_scratch(job, "cells")
     block = job.blocks()[index]
-    found = label_block(
-        lambda region: dequantize(maps[(slice(None), *region)]),
-        (job.shape[1], job.shape[2]),
-        block,
-        job.instances,
-        job.classes,
-    )
-    cells[block] = found.labels
+    found = open_store(job).label(block)
+    open_scratch(job, "cells")[block] = found.labels
     write_atomically(
         table_of(job, index),
         lambda path: np.savez(

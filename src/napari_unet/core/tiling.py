@@ -89,6 +89,36 @@ def _outward(tiles: list[Tile], counts: Sequence[int], centre: tuple[float, floa
     return [tiles[number] for number in np.lexsort((distance, ring))]
 
 
+def divide(tile: Tile, edge: int, context: int) -> list[Tile]:
+    """Cut a tile into such that decide `edge`² pixels at most, with as much context each.
+
+    Parameters
+    ----------
+    tile : Tile
+        One that begins to decide where its context ends.
+    edge, context : int
+        In pixels; multiples of the network's stride.
+    """
+    axes = []
+    for part, start, size in zip(tile.write, tile.start, tile.size, strict=True):
+        inner = size - 2 * context
+        axes.append(
+            [
+                (
+                    slice(part.start + at, min(part.start + at + edge, part.stop)),
+                    start + at,
+                    min(edge, inner - at) + 2 * context,
+                )
+                for at in range(0, inner, edge)
+            ]
+        )
+    return [
+        Tile((rows, columns), (top, left), (height, width))
+        for rows, top, height in axes[0]
+        for columns, left, width in axes[1]
+    ]
+
+
 def read(image: NDArray[Any], start: tuple[int, int], size: tuple[int, int]) -> NDArray[Any]:
     """Cut a box out of a (C, H, W) image, mirroring what lies outside of it.
 

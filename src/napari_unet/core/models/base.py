@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from napari_unet.core.config import InstanceConfig, WeightConfig
 from napari_unet.core.evidence import Evidence
 from napari_unet.core.tiling import Tile, round_to_stride
 from napari_unet.core.types import Prediction, Region, Sample
+
+if TYPE_CHECKING:
+    from napari_unet.core.large_job import Job
+    from napari_unet.core.tile_store import TileStore
 
 
 class Target(ABC):
@@ -161,6 +165,11 @@ class Segmenter(ABC):
         `average_turns` asks for the mean over the 8 rotations and mirrorings, where the family's
         output has one.
         """
+
+    @classmethod
+    @abstractmethod
+    def store(cls, job: Job) -> TileStore:
+        """Where `Stitcher.evidence` of each tile of an image is kept that is too large for one."""
 
     @abstractmethod
     def stitcher(self, region: Region, out: NDArray[np.float32] | None = None) -> Stitcher:

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_unet.core.annotation import class_index, supervision
+from napari_unet.core.candidate_store import CandidateStore
 from napari_unet.core.candidates import Candidates
 from napari_unet.core.config import WeightConfig, option
 from napari_unet.core.errors import InputError
@@ -36,6 +37,7 @@ from napari_unet.core.types import Region, Sample
 from napari_unet.core.windows import ZOOMS
 
 if TYPE_CHECKING:
+    from napari_unet.core.large_job import Job
     from napari_unet.core.models.mask_rcnn_net import MaskRCNN
 
 _TRUNKS = ("light", "resnet18", "resnet34", "resnet50")
@@ -200,6 +202,10 @@ class MaskRCNNSegmenter(Segmenter):
         """
         cells = image.shape[2] * image.shape[3] / self.config.median**2
         return max(_LEAST_ROOM, math.ceil(_ROOM * cells))
+
+    @classmethod
+    def store(cls, job: Job) -> CandidateStore:
+        return CandidateStore(job)
 
     def stitcher(self, region: Region, out: NDArray[np.float32] | None = None) -> Stitcher:
         return CandidateStitcher(region)

@@ -15,7 +15,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -35,6 +35,10 @@ from napari_unet.core.models.zoom import LARGE, find_zoom, nearest_zoom, resize
 from napari_unet.core.tiling import Tile
 from napari_unet.core.types import Region, Sample
 from napari_unet.core.windows import ZOOMS
+
+if TYPE_CHECKING:
+    from napari_unet.core.large_job import Job
+    from napari_unet.core.map_store import MapStore
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,6 +351,12 @@ class UNetSegmenter(Segmenter):
         logits = resize(self.net(resize(image, self.config.zoom)), 1 / self.config.zoom)
         extra = margin if not trim else 2
         return logits[..., extra:-extra, extra:-extra] if extra else logits
+
+    @classmethod
+    def store(cls, job: Job) -> MapStore:
+        from napari_unet.core.map_store import MapStore  # zarr: only for large images
+
+        return MapStore(job)
 
     def stitcher(self, region: Region, out: NDArray[np.float32] | None = None) -> Stitcher:
         return _MapStitcher(region, self.config.classes, self.maps, out)

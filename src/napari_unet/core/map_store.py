@@ -1,0 +1,56 @@
+"""The maps of the tiles of a large image as one zarr array, a chunk a tile."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from napari_unet.core.block_cells import BlockCells
+from napari_unet.core.block_labels import label_block
+from napari_unet.core.errors import InputError
+from napari_unet.core.evidence import Maps
+from napari_unet.core.large_job import (
+    create_scratch,
+    dequantize,
+    is_written,
+    open_scratch,
+    quantize,
+)
+from napari_unet.core.tile_store import TileStore
+from napari_unet.core.types import Region
+
+
+class MapStore(TileStore):
+    """`maps`, (M, H, W) uint16."""
+
+    def create(self) -> None:
+        first = self.job.tiles()[0].write
+        chunks = (self.job.maps, first[0].stop, first[1].stop)
+        create_scratch(self.job, "maps", (self.job.maps, *self.shape), chunks, "uint16")
+
+    @cached_property
+    def _maps(self) -> Any:
+        return open_scratch(self.job, "maps")
+
+    def has(self, index: int) -> bool:
+        rows, columns = self.job.tiles()[index].write
+        _, height, width = self._maps.chunks
+        return is_written(self._maps, (0, rows.start // height, columns.start // width))
+
+    def write(self, index: int, evidence: Maps) -> None:
+        if not np.isfinite(evidence.values).all():
+            raise InputError(
+                "The probabilities have values that are not finite: train or load another model."
+            )
+        self._maps[(slice(None), *self.job.tiles()[index].write)] = quantize(evidence.values)
+
+    def label(self, block: Region) -> BlockCells:
+        return label_block(
+            lambda region: dequantize(self._maps[(slice(None), *region)]),
+            self.shape,
+            block,
+            self.job.instances,
+            self.job.classes,
+        )
