@@ -25,10 +25,11 @@ TORCH = {"torch", "torchvision", "triton"}
 ORDER = (
     {"errors", "types", "config", "events"},
     {
-        "annotation", "apart", "augment", "block_labels", "border_weights", "card", "cluster",
-        "comparison", "device", "disagreement", "files", "instances", "label_doubts",
-        "large_job", "lazy_image", "matching", "metrics", "ngff", "normalize", "samples",
-        "standings", "tiling", "tuning",
+        "annotation", "apart", "augment", "block_candidates", "block_cells", "block_labels",
+        "border_weights", "candidate_store", "candidates", "card", "cluster", "comparison",
+        "crowd", "device", "disagreement", "evidence", "files", "instances", "label_doubts",
+        "large_job", "lazy_image", "map_store", "matching", "metrics", "ngff", "normalize",
+        "samples", "standings", "tile_store", "tiling", "tuning",
     },
     {"models"},
     {"dataset"},

@@ -19,15 +19,25 @@ from napari_unet.core import large_job, large_prediction
 from napari_unet.core import large_stages as stages
 from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model, load_model, save_model
-from napari_unet.core.config import InstanceConfig, PredictConfig, to_dict
+from napari_unet.core.config import (
+    AugmentConfig,
+    InstanceConfig,
+    PredictConfig,
+    TrainConfig,
+    to_dict,
+)
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
 from napari_unet.core.instances import label_instances
 from napari_unet.core.large_prediction import predict_large
 from napari_unet.core.lazy_image import find_percentiles, open_image
+from napari_unet.core.metrics import evaluate
+from napari_unet.core.models.mask_rcnn import MaskRCNNSegmenter
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
 from napari_unet.core.normalize import percentiles
 from napari_unet.core.prediction import predict
+from napari_unet.core.samples import make_sample
+from napari_unet.core.training import train
 from napari_unet.core.types import (
     BlockLabelled,
     ChunkWritten,
@@ -70,6 +80,34 @@ def image(tmp_path):
     path = tmp_path / "image.zarr"
     zarr.create_array(path, data=fine.astype(np.float32), chunks=(1, 64, 64))
     return path
+
+
+@pytest.fixture(scope="module")
+def finder(tmp_path_factory):
+    """A network that has learned for seconds to find whole cells."""
+    path = tmp_path_factory.mktemp("finder") / "model.safetensors"
+    config = TrainConfig(
+        steps=60, batch_size=2, tile=96, validations=1, val_fraction=0, device="cpu",
+        precision="float32", augment=AugmentConfig(elastic=0, scale=1.1),
+    )  # fmt: skip
+    sample = make_sample("fluorescence", (128, 160))
+    exhaust(train([sample], config, architecture="mask-rcnn", output=path))
+    return path
+
+
+@pytest.fixture
+def nuclei(tmp_path):
+    """300 × 410 px of synthetic nuclei as a zarr on disk."""
+    path = tmp_path / "nuclei.zarr"
+    array = make_sample("fluorescence", (300, 410), seed=1).image
+    zarr.create_array(path, data=array, chunks=(1, 64, 64))
+    return path
+
+
+@pytest.fixture(params=[("model", "image"), ("finder", "nuclei")], ids=["maps", "candidates"])
+def either(request):
+    """A model and an image for each kind of what a network says."""
+    return tuple(request.getfixturevalue(name) for name in request.param)
 
 
 def run(model, image, output, watch=None, config=CONFIG, **options):
@@ -118,6 +156,23 @@ def test_the_maps_and_cells_are_those_of_the_image_in_memory(model, image, tmp_p
         assert [e.done for e in events if isinstance(e, kind)] == list(range(1, total + 1))
 
 
+def test_the_candidates_and_cells_are_those_of_the_image_in_memory(finder, nuclei, tmp_path):
+    found = run(finder, nuclei, tmp_path / "out.zarr", keep_maps=True)
+    array = zarr.open_array(nuclei, mode="r")[:]
+    whole = exhaust(predict(load_model(finder, "cpu"), array, CONFIG))
+    labels = read_labels(found.path)
+    assert found.cells == len(whole.scores) > 30
+    np.testing.assert_array_equal(labels, raster_order(whole.labels))
+    table = zarr.open_group(found.path, mode="r")["cells"]
+    old = np.zeros(found.cells + 1, int)
+    old[labels] = whole.labels
+    np.testing.assert_array_equal(table["class"][:], whole.classes[old[1:] - 1])
+    np.testing.assert_array_equal(table["score"][:], whole.scores[old[1:] - 1])
+    assert len(list((tmp_path / "out.zarr.scratch" / "candidates").iterdir())) == 20
+    truth = make_sample("fluorescence", (300, 410), seed=1).labels
+    assert evaluate(truth, labels)["ap50"] > 0.7
+
+
 def test_it_is_an_ome_zarr_with_a_pyramid(model, tmp_path):
     from ome_zarr.io import parse_url
     from ome_zarr.reader import Label, Multiscales, Reader
@@ -149,7 +204,8 @@ def test_it_is_an_ome_zarr_with_a_pyramid(model, tmp_path):
 
 
 @pytest.mark.parametrize("after", [3, 24, 36])
-def test_a_stop_leaves_what_can_be_read_and_gone_on_with(model, image, tmp_path, after):
+def test_a_stop_leaves_what_can_be_read_and_gone_on_with(either, tmp_path, after):
+    model, image = either
     whole = read_labels(run(model, image, tmp_path / "whole.zarr").path)
     output = tmp_path / "out.zarr"
     work = start(model, image, output)
@@ -168,7 +224,8 @@ def test_a_stop_leaves_what_can_be_read_and_gone_on_with(model, image, tmp_path,
     assert isinstance(event, {3: TileDone, 24: BlockLabelled, 36: ChunkWritten}[after])
 
 
-def test_another_threshold_only_labels(model, image, tmp_path):
+def test_another_threshold_only_labels(either, tmp_path):
+    model, image = either
     output = tmp_path / "out.zarr"
     run(model, image, output, keep_maps=True)
     other = PredictConfig(
@@ -232,6 +289,20 @@ def test_smaller_tiles_are_tried_when_the_memory_runs_out(model, image, tmp_path
     found = run(model, image, tmp_path / "b.zarr", events.append)
     np.testing.assert_array_equal(read_labels(found.path), expected)
     assert sum(isinstance(event, Warned) for event in events) == 1
+
+
+def test_candidates_of_smaller_tiles_are_the_same_cells(finder, nuclei, tmp_path, monkeypatch):
+    expected = read_labels(run(finder, nuclei, tmp_path / "a.zarr").path)
+    tell = MaskRCNNSegmenter.predict_tile
+
+    def greedy(self, image, **options):
+        if image.shape[-1] > 48 + 2 * self.tile_context:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return tell(self, image, **options)
+
+    monkeypatch.setattr(MaskRCNNSegmenter, "predict_tile", greedy)
+    labels = read_labels(run(finder, nuclei, tmp_path / "b.zarr").path)
+    assert evaluate(expected, labels)["ap75"] > 0.95
 
 
 def test_cells_of_any_size_are_looked_at_first(image, tmp_path):
@@ -299,18 +370,21 @@ def test_an_image_without_cells(model, image, tmp_path):
 
 SCRIPT = """
 import sys
+from napari_unet.core.checkpoint import load_model
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.events import exhaust
 from napari_unet.core.large_prediction import predict_large
 from napari_unet.core.lazy_image import open_image
 config = PredictConfig(tile=96, device="cpu", precision="float32")
-print("ready", flush=True)
 model, image, output = sys.argv[1:]
+load_model(model, "cpu")
+print("ready", flush=True)
 exhaust(predict_large(model, open_image(image), output, config, block=128))
 """
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_same_labels(model, image, tmp_path):
+def test_killed_at_any_moment_it_goes_on_to_the_same_labels(either, tmp_path):
+    model, image = either
     whole = read_labels(run(model, image, tmp_path / "whole.zarr").path)
     output = tmp_path / "out.zarr"
     chance = random.Random(0)
@@ -336,9 +410,10 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_labels(model, image, tmp_pa
     assert not (tmp_path / "out.zarr.scratch").exists()
 
 
-def test_a_worker_that_dies_costs_its_tiles_only(model, image, tmp_path):
+def test_a_worker_that_dies_costs_its_tiles_only(either, tmp_path):
     from distributed import LocalCluster
 
+    model, image = either
     whole = read_labels(run(model, image, tmp_path / "whole.zarr").path)
     output = tmp_path / "out.zarr"
     events = []
