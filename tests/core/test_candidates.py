@@ -74,6 +74,15 @@ def test_small_and_cut_cells_are_left_out_with_their_masks():
     assert found.labels.max() == len(found.scores) == len(found.instances.masks) == 1
 
 
+def test_holes_are_filled_in_the_label_and_in_the_whole_cell():
+    candidates = solid([(0, 0, 20, 20)], [0.9])
+    candidates.masks[0, 10:18, 10:18] = 0
+    found = candidates.label(PLAIN)
+    assert np.count_nonzero(found.labels) == found.instances.masks[0].sum() == 400
+    hollow = candidates.label(dataclasses.replace(PLAIN, fill_holes=False))
+    assert np.count_nonzero(hollow.labels) == hollow.instances.masks[0].sum() < 400
+
+
 def test_without_candidates_there_are_no_cells():
     found = Candidates.join([], (7, 9)).label(PLAIN)
     assert found.labels.shape == (7, 9)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
+from torchvision.models import WeightsEnum, resnet18
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from napari_unet.core.config import PredictConfig, TrainConfig, WeightConfig
@@ -173,6 +175,43 @@ def test_weights_of_pixels_are_of_no_use_but_classes_are():
     assert target.kind[5, 5] == 1
     assert target.kind[21, 21] == 2
     assert not target.known[0, 0]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("prefix", ["", "backbone.body."])
+def test_a_trunk_begins_with_what_photographs_have_taught(monkeypatch, channels, prefix):
+    taught = resnet18(weights=None)
+    for value in taught.state_dict().values():
+        if value.is_floating_point():
+            value.uniform_(0.1, 0.2)
+    state = {prefix + name: value for name, value in taught.state_dict().items()}
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", lambda *_, **__: state)
+    plan = MaskRCNNSegmenter.configure("resnet18-imagenet", channels, 1, np.full(9, 24.0))
+    segmenter = MaskRCNNSegmenter.begin("resnet18-imagenet", plan)
+    image = torch.rand(1, 1, 32, 32).expand(-1, channels, -1, -1)
+    taught.eval()
+    maps = taught.relu(taught.bn1(taught.conv1(image[:, :1].expand(-1, 3, -1, -1))))
+    wanted = taught.layer1(taught.maxpool(maps))
+    net = segmenter.net.eval()
+    torch.testing.assert_close(net.trunk[0](net.shrink(net.stem(image))), wanted)
+
+
+def test_without_the_internet_one_sentence_says_where_weights_belong(monkeypatch):
+    def fetch(*_, **__):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", fetch)
+    with pytest.raises(
+        InputError, match=r"cannot be fetched .*resnet18-.*\.pth into .*checkpoints"
+    ):
+        exhaust(
+            train(
+                [crowd()],
+                TrainConfig(steps=1),
+                architecture="mask-rcnn",
+                preset="resnet18-imagenet",
+            )
+        )
 
 
 def test_without_torchvision_one_sentence_says_what_to_install(monkeypatch):

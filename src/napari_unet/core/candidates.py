@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage as ndi
 
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.instances import fill_holes, keep_cells
@@ -119,7 +120,7 @@ def _draw(sorted_: Candidates, config: InstanceConfig) -> Prediction:
     found = zip(sorted_.boxes, sorted_.masks, sorted_.scores, strict=True)
     for i, (box, mask, score) in enumerate(found):
         region, soft = draw_mask(box, mask, sorted_.shape)
-        inside = soft > config.threshold
+        inside = cut_out(soft, config)
         area = np.count_nonzero(inside)
         here, value = labels[region], soft * score
         if not area or np.count_nonzero(inside & (here > 0)) > SAME * area:
@@ -190,6 +191,12 @@ def draw_mask(
         weights.append(_interpolate(float(low), float(high), region[-1], len(mask)))
     soft = weights[0] @ (mask.astype(np.float32) / 255) @ weights[1].T
     return (region[0], region[1]), soft.astype(np.float32, copy=False)
+
+
+def cut_out(soft: NDArray[np.float32], config: InstanceConfig) -> NDArray[np.bool_]:
+    """The pixels of a drawn mask that are its cell."""
+    inside: NDArray[np.bool_] = soft > config.threshold
+    return ndi.binary_fill_holes(inside) if config.fill_holes else inside
 
 
 def _interpolate(low: float, high: float, part: slice, bins: int) -> NDArray[np.float32]:

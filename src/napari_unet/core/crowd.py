@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.block_cells import within
-from napari_unet.core.candidates import SAME, Candidates, draw_mask
+from napari_unet.core.candidates import SAME, Candidates, cut_out, draw_mask
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.types import Region
 
@@ -125,7 +125,7 @@ class Crowd:
                 (-float(here.scores[place]), tile, place),
                 region,
                 soft,
-                soft > self.config.threshold,
+                cut_out(soft, self.config),
                 int(here.classes[place]),
             )
         return self._drawn[tile, place]

@@ -70,7 +70,7 @@ def start_model(
         raise InputError(f"There is no preset {preset!r}: choose {' or '.join(family.presets)}.")
     plan = family.configure(preset, channels, classes, cell_diameters(samples))
     names = _names(class_names, classes)
-    segmenter = family(plan)
+    segmenter = family.begin(preset, plan)
     card = ModelCard(
         architecture=architecture,
         config=to_dict(plan),

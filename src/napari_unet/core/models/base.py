@@ -131,6 +131,17 @@ class Segmenter(ABC):
     @abstractmethod
     def __init__(self, config: Any) -> None: ...
 
+    @classmethod
+    def begin(cls, preset: str, config: Any) -> Segmenter:
+        """A network to be trained; with weights of others where the preset asks for them.
+
+        Raises
+        ------
+        InputError
+            If weights that the preset begins with are not to be had.
+        """
+        return cls(config)
+
     @abstractmethod
     def fit(self, channels: int, classes: int, zoom: float) -> Segmenter:
         """The same network for other images: the weights are shared or derived, not trained.

@@ -28,6 +28,7 @@ from napari_unet.core.candidates import Candidates
 from napari_unet.core.config import WeightConfig, option
 from napari_unet.core.errors import InputError
 from napari_unet.core.label_boxes import name_densely
+from napari_unet.core.models.adapting import add_classes, spread_over
 from napari_unet.core.models.base import Segmenter, Stitcher
 from napari_unet.core.models.candidate_stitcher import CandidateStitcher
 from napari_unet.core.models.mask_rcnn_targets import CellBatch, CellTarget, find_cells
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from napari_unet.core.models.mask_rcnn_net import MaskRCNN
 
 _TRUNKS = ("light", "resnet18", "resnet34", "resnet50")
+_PHOTOGRAPHS = ("resnet18-imagenet", "resnet34-imagenet", "resnet50-imagenet", "resnet50-coco")
 _ROOM = 2.0  # × as many boxes as cells of the median size that lie side by side
 _LEAST_ROOM = 64  # boxes
 _LEAST_SURE = 0.05  # cells that are less sure are not kept
@@ -78,7 +80,7 @@ class MaskRCNNSegmenter(Segmenter):
     """Boxes around cells, each with a class, a score and a soft mask."""
 
     name = "mask-rcnn"
-    presets = ("default", *_TRUNKS[1:])
+    presets = ("default", *_TRUNKS[1:], *_PHOTOGRAPHS)
     config_type = MaskRCNNConfig
     config: MaskRCNNConfig
     net: MaskRCNN
@@ -115,7 +117,17 @@ class MaskRCNNSegmenter(Segmenter):
         )
         if preset == "default":
             return config
-        return dataclasses.replace(config, trunk=preset, width=256, neurons=1024)
+        trunk = preset.partition("-")[0]
+        return dataclasses.replace(config, trunk=trunk, width=256, neurons=1024)
+
+    @classmethod
+    def begin(cls, preset: str, config: MaskRCNNConfig) -> MaskRCNNSegmenter:
+        segmenter = cls(config)
+        if preset in _PHOTOGRAPHS:
+            from napari_unet.core.models.pretrained import load_trunk
+
+            segmenter.net.take_trunk(load_trunk(preset))
+        return segmenter
 
     def fit(self, channels: int, classes: int, zoom: float) -> MaskRCNNSegmenter:
         zoom = nearest_zoom(zoom)
@@ -125,15 +137,9 @@ class MaskRCNNSegmenter(Segmenter):
         weights = dict(self.net.state_dict())
         more = classes - self.config.classes
         if more:
-            for name in ("weight", "bias"):
-                name = f"boxes.box_predictor.cls_score.{name}"
-                last = weights[name][-1:]
-                weights[name] = torch.cat([weights[name][:-1], last.repeat_interleave(1 + more, 0)])
-            # together they are as probable as the one was
-            weights["boxes.box_predictor.cls_score.bias"][-1 - more :] -= math.log(1 + more)
+            add_classes(weights, "boxes.box_predictor.cls_score", more)
         if channels != self.config.channels:
-            whole = weights["stem.0.weight"].sum(1, keepdim=True)
-            weights["stem.0.weight"] = whole.expand(-1, channels, -1, -1) / channels
+            weights["stem.0.weight"] = spread_over(weights["stem.0.weight"], channels)
         fitted = MaskRCNNSegmenter(config)
         fitted.net.load_state_dict(weights)
         fitted.net.train(self.net.training)

@@ -27,6 +27,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, clip_boxes_to_image, nms
 
 from napari_unet.core.candidates import MASK
+from napari_unet.core.models.adapting import spread_over
 
 _TRUNKS: dict[str, tuple[type[Any], list[int]]] = {
     "light": (resnet.BasicBlock, [1, 1, 1, 1]),
@@ -34,6 +35,7 @@ _TRUNKS: dict[str, tuple[type[Any], list[int]]] = {
     "resnet34": (resnet.BasicBlock, [3, 4, 6, 3]),
     "resnet50": (resnet.Bottleneck, [3, 4, 6, 3]),
 }
+_LAYERS = ("layer1", "layer2", "layer3", "layer4")
 _SIZES = (1.0, 2**0.5)  # anchors of a level, × its smallest
 _RATIOS = (0.5, 1.0, 2.0)  # height over width of anchors
 _UNLIKELY = 0.02  # boxes that are proposed with less are not looked at
@@ -108,6 +110,22 @@ class MaskRCNN(nn.Module):
             _OneBox(neurons, 1 + classes), 0.5, 0.5, 256, 0.5, None, 0.0, _SAME, 0,
             pools[1], MaskRCNNHeads(width, drawn, 1), MaskRCNNPredictor(width, width, 1),
         )  # fmt: skip
+
+    def take_trunk(self, weights: dict[str, Tensor]) -> None:
+        """Begin with the weights of a `torchvision.models.resnet.ResNet` of the same trunk.
+
+        The first convolution sees other channels than RGB as the mean of them.
+        """
+        stem = self.stem[0]
+        assert isinstance(stem, nn.Conv2d)
+        first = weights["conv1.weight"]
+        if stem.in_channels != first.shape[1]:
+            first = spread_over(first, stem.in_channels)
+        stem.load_state_dict({"weight": first})
+        for layer, name in ((self.stem[1], "bn1"), *zip(self.trunk, _LAYERS, strict=False)):
+            own = {k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(name)}
+            # those of a detector are frozen and count no batches
+            layer.load_state_dict({**own, **_counts_of(layer, own)})
 
     def forward(self, image: Tensor) -> OrderedDict[str, Tensor]:
         """The levels of the pyramid, finest first; float32, as boxes need."""
@@ -209,6 +227,15 @@ class _OneBox(FastRCNNPredictor):  # type: ignore[misc]
     def __init__(self, neurons: int, classes: int) -> None:
         super().__init__(neurons, classes)
         self.bbox_pred = nn.Linear(neurons, 4)
+
+
+def _counts_of(layer: nn.Module, given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a layer has and is not given: how many batches its normalisations have seen."""
+    return {
+        name: value
+        for name, value in layer.state_dict().items()
+        if name not in given and name.endswith("num_batches_tracked")
+    }
 
 
 def _flatten(maps: Tensor, values: int) -> Tensor:

@@ -30,6 +30,7 @@ from napari_unet.core.config import WeightConfig, option
 from napari_unet.core.distances import relative_distance
 from napari_unet.core.errors import InputError
 from napari_unet.core.evidence import Maps
+from napari_unet.core.models.adapting import add_classes, spread_over
 from napari_unet.core.models.base import Batch, Segmenter, Stitcher, Target
 from napari_unet.core.models.zoom import LARGE, find_zoom, nearest_zoom, resize
 from napari_unet.core.tiling import Tile
@@ -252,14 +253,9 @@ class UNetSegmenter(Segmenter):
         weights = dict(self.net.state_dict())
         more = classes - self.config.classes
         if more:
-            for name in ("classify.weight", "classify.bias"):
-                last = weights[name][-1:]
-                weights[name] = torch.cat([weights[name][:-1], last.repeat_interleave(1 + more, 0)])
-            # together they are as probable as the one was
-            weights["classify.bias"][-1 - more :] -= math.log(1 + more)
+            add_classes(weights, "classify", more)
         if channels != self.config.channels:
-            whole = weights["down.0.0.weight"].sum(1, keepdim=True)
-            weights["down.0.0.weight"] = whole.expand(-1, channels, -1, -1) / channels
+            weights["down.0.0.weight"] = spread_over(weights["down.0.0.weight"], channels)
         fitted = UNetSegmenter(config)
         fitted.net.load_state_dict(weights)
         fitted.net.train(self.net.training)
