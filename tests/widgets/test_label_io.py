@@ -10,6 +10,7 @@ from npe2 import PluginManifest
 
 import napari_unet
 from napari_unet.core.formats import FORMATS, Labelled, read_labelled
+from napari_unet.core.formats.labelled import Shape, put_together
 from napari_unet.widgets._features import read_feature, write_predicted
 
 PLUGIN = "napari-unet-cells"
@@ -60,6 +61,17 @@ def test_cells_of_another_image_are_not_stretched_over_this_one(napari_with_us, 
     (opened,) = viewer.open(str(tmp_path / "cells.json"), plugin=PLUGIN)
     assert opened.data.shape == CELLS.shape
     np.testing.assert_array_equal(opened.scale, (1, 1))
+
+
+def test_cells_that_overlap_are_opened_flat_and_it_is_said(napari_with_us, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("napari_unet.label_io.show_info", said.append)
+    square = np.ones((8, 8), bool)
+    shapes = [Shape(square, (2, 2), 1), Shape(square[:6], (4, 4), 2)]
+    FORMATS["coco"].write(tmp_path / "cells.json", put_together(shapes, (64, 64), "cells"))
+    (opened,) = napari_with_us.open(str(tmp_path / "cells.json"), plugin=PLUGIN)
+    assert [(opened.data == label).sum() for label in (1, 2)] == [64 - 36, 48]
+    assert ["overlapped by others in 36 pixels" in remark for remark in said] == [True]
 
 
 @pytest.mark.parametrize(
