@@ -147,8 +147,8 @@ def paint(
     labels: NDArray[np.int32],
     highest: NDArray[np.float32],
 ) -> None:
-    """Give a cell the pixels inside of it at which its value is the highest so far."""
-    wins = inside & (value > highest)
+    """Give a cell the pixels inside of it that are free or at which its value is the highest."""
+    wins = inside & ((labels == 0) | (value > highest))
     labels[wins] = number
     highest[wins] = value[wins]
 
