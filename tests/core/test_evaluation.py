@@ -11,7 +11,14 @@ from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import InstanceConfig, PredictConfig, to_dict
 from napari_unet.core.errors import InputError
-from napari_unet.core.evaluation import score_cells, score_labels, score_model, tune_model
+from napari_unet.core.evaluation import (
+    Scored,
+    score_cells,
+    score_labels,
+    score_model,
+    summarize,
+    tune_model,
+)
 from napari_unet.core.events import exhaust
 from napari_unet.core.metrics import score_image
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
@@ -38,6 +45,26 @@ def test_scores_are_those_of_the_prediction(discs, untrained):
         assert event.name == "discs"
         assert event.seconds > 0
         assert event.scores.summary() == score_image(discs.labels, labels).summary()
+
+
+def test_the_labels_of_each_image_are_handed_over(discs, untrained):
+    given = []
+    samples = [discs, dataclasses.replace(discs, image=discs.image[..., ::-1].copy(), name="back")]
+    exhaust(score_model(untrained, samples, CPU, keep=lambda *each: given.append(each)))
+    assert [sample.name for sample, _ in given] == ["discs", "back"]
+    for sample, labels in given:
+        found = exhaust(predict(untrained, sample.image, CPU)).labels
+        np.testing.assert_array_equal(labels, found)
+
+
+def test_a_row_is_of_means_and_of_the_median_time(discs):
+    perfect, nothing = (
+        score_labels(discs, labels) for labels in (discs.labels, np.zeros_like(discs.labels))
+    )
+    scored = [Scored("a", perfect, 9.0), Scored("b", nothing, 1.0), Scored("c", perfect, 2.0)]
+    row = summarize(scored)
+    assert row["ap50"] == row["mean_ap"] == pytest.approx(2 / 3)
+    assert (row["images"], row["n_true"], row["seconds"]) == (3, 36, 2.0)
 
 
 def test_what_is_known_is_what_the_sample_says(discs):

@@ -95,7 +95,7 @@ def compete(
     }
     standings, failed = [], {}
     for entry in entries:
-        task = _Task(entry, samples, config, validation, class_names, held_out)
+        task = Task(entry, samples, config, validation, class_names, held_out)
         work = work_apart(take_part, task, folder, predicted[entry.name])
         try:
             with contextlib.closing(work):
@@ -112,8 +112,8 @@ def compete(
 
 
 @dataclass(frozen=True, eq=False)
-class _Task:
-    """What one entry is given; the arguments of `compete`, and what it is judged by."""
+class Task:
+    """What one entry is given: arguments of `compete`, and what it is judged by."""
 
     entry: Entry
     samples: Sequence[Sample]
@@ -124,7 +124,7 @@ class _Task:
 
 
 def take_part(
-    task: _Task, folder: Path, predicted: Sequence[Path]
+    task: Task, folder: Path, predicted: Sequence[Path]
 ) -> Generator[TrainEvent | Scored, None, Standing]:
     """Train one entry, then predict and score what is held out; its labels go to `predicted`."""
     entry, path = task.entry, folder / f"{task.entry.name}.safetensors"
@@ -148,15 +148,15 @@ def take_part(
     scored = yield from score_model(
         model, task.held_out, config, keep=lambda _, labels: write_labels(next(targets), labels)
     )
-    stepped: Stepped = noted[Stepped]
+    stepped: Stepped | None = noted.get(Stepped)  # none where the budget was over at once
     return Standing(
         name=entry.name,
         model=str(path),
         scores=summarize(scored),
         parameters=noted[Prepared].parameters,
         minutes=minutes,
-        steps=stepped.step,
-        images_per_second=stepped.images_per_second,
+        steps=stepped.step if stepped else 0,
+        images_per_second=stepped.images_per_second if stepped else 0.0,
         memory=memory,
         gpu_memory=gpu_memory,
     )
