@@ -7,9 +7,9 @@ on images that it has nothing to do with.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -18,13 +18,13 @@ import torch
 
 from napari_unet.core.annotation import supervision
 from napari_unet.core.apart import peak_memory, work_apart
-from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.dataset import split_samples
 from napari_unet.core.disagreement import write_disagreements
 from napari_unet.core.entries import Entry
 from napari_unet.core.errors import InputError
 from napari_unet.core.evaluation import Scored, score_model, summarize
+from napari_unet.core.events import relay
 from napari_unet.core.files import name_results, write_labels
 from napari_unet.core.standings import Outcome, Standing
 from napari_unet.core.training import check_samples, train
@@ -98,8 +98,7 @@ def compete(
         task = Task(entry, samples, config, validation, class_names, held_out)
         work = work_apart(take_part, task, folder, predicted[entry.name])
         try:
-            with contextlib.closing(work):
-                standings.append((yield from _tell(entry.name, work)))
+            standings.append((yield from relay(work, partial(Told, entry.name))))
         except InputError as error:
             failed[entry.name] = str(error)
             yield Failed(entry.name, str(error))
@@ -140,7 +139,12 @@ def take_part(
         class_names=task.class_names,
         output=path,
     )
-    model = yield from _note(work, noted)
+
+    def note(event: TrainEvent) -> TrainEvent:
+        noted[type(event)] = event
+        return event
+
+    model = yield from relay(work, note)
     minutes = (perf_counter() - begin) / 60
     memory, gpu_memory = peak_memory(), torch.cuda.max_memory_allocated() or None
     targets = iter(predicted)
@@ -179,31 +183,3 @@ def _hold_out(
 def _place(folder: Path, held_out: Sequence[Sample]) -> list[Path]:
     """A file in `folder` for each held-out image."""
     return name_results([Path(sample.name) for sample in held_out], folder)
-
-
-def _note(
-    work: Generator[TrainEvent, Any, Model], noted: dict[type, Any]
-) -> Generator[TrainEvent, None, Model]:
-    """Relay a training, and keep the last event of each kind."""
-    with contextlib.closing(work):
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as end:
-                model: Model = end.value
-                return model
-            noted[type(event)] = event
-            yield event
-
-
-def _tell(
-    name: str, work: Generator[TrainEvent | Scored, None, Standing]
-) -> Generator[ContestEvent, None, Standing]:
-    """Relay what is said with the name of whom it is said."""
-    while True:
-        try:
-            event = next(work)
-        except StopIteration as end:
-            standing: Standing = end.value
-            return standing
-        yield Told(name, event)

@@ -1,4 +1,4 @@
-"""Running a generator of events to its end, for those who do not relay them."""
+"""Running a generator of events to its end, and relaying its events in other words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
+Event = TypeVar("Event")
 Result = TypeVar("Result")
 
 
@@ -16,6 +17,22 @@ def exhaust(
 
     Whatever `watch` raises ends the work at once, which keeps what it has.
     """
+    with contextlib.closing(relay(work, watch or (lambda event: event))) as watched:
+        while True:
+            try:
+                next(watched)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+
+
+def relay(
+    work: Generator[Any, None, Result], change: Callable[[Any], Event]
+) -> Generator[Event, None, Result]:
+    """Yield what `change` makes of each event of `work`, and return its result.
+
+    Where this is closed, so is `work`.
+    """
     with contextlib.closing(work):
         while True:
             try:
@@ -23,5 +40,4 @@ def exhaust(
             except StopIteration as end:
                 result: Result = end.value
                 return result
-            if watch is not None:
-                watch(event)
+            yield change(event)
