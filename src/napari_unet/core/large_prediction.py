@@ -1,17 +1,21 @@
 """Predicting an image of any size: lazily read, in bounded memory, resumable, on many machines.
 
-First the network's maps, tile by tile, into a scratch zarr; then the cells of each block, exactly
-those of labelling the whole image at once (`block_labels`); then their numbers, and the pyramid.
+First what the network says, tile by tile, into a folder (`tile_store`); then the cells of each
+block, exactly those of labelling the whole image at once (`block_labels` of maps,
+`block_candidates` of whole cells that were found); then their numbers, and the pyramid.
 
 Memory beyond that of the model: the larger of
 
     tiles    (A + 12·C + 8·M)·(t + 2c)²
-    blocks   60·w²
+    blocks   60·w² + n·(800 + 5·d²)
 
 for C channels, M maps, tiles of t px and a context of c px, with A bytes a pixel of the network's
-own, about 13 a channel of its first level; w is the edge of the window in which cells are looked
-at, `BLOCK` + 2·`HALO` px where they are small and `WIDEST` at most. On top of it come 64 bytes a
-cell while they are numbered. Nothing else grows with the image but some bytes a tile and a block.
+own: about 13 a channel of the first level of a U-Net; 600 of the light network that finds whole
+cells, which has no maps, and up to 64 MB more while it draws them. w is the edge of the window in
+which cells are looked at: of maps `BLOCK` + 2·`HALO` px where they are small and `WIDEST` at most;
+of whole cells the block with all of those that reach into it, and of the tiles there all n
+candidates, of about d px, are read. On top of it come 64 bytes a cell while they are numbered.
+Nothing else grows with the image but some bytes a tile and a block.
 An image of compressed strips is decompressed in whole strips.
 """
 

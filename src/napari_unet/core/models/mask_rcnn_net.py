@@ -41,6 +41,7 @@ _RATIOS = (0.5, 1.0, 2.0)  # height over width of anchors
 _UNLIKELY = 0.02  # boxes that are proposed with less are not looked at
 _SAME = 0.5  # intersection over union of two boxes of one cell
 _FINE = "fine"  # the level of every second pixel: boxes are drawn in it, but not proposed
+_DRAWN = 128  # boxes at a time: each takes half a megabyte in the light network
 _COARSER = 192.0  # px: boxes from a quarter of it on are drawn in the next level, and so on
 
 
@@ -217,8 +218,11 @@ class MaskRCNN(nn.Module):
     ) -> Tensor:
         """(n, MASK, MASK) logits of all boxes."""
         maps = self.boxes.mask_roi_pool(levels, boxes, [size] * len(boxes))
-        drawn: Tensor = self.boxes.mask_predictor(self.boxes.mask_head(maps))[:, 0]
-        return drawn.float()
+        parts = [
+            self.boxes.mask_predictor(self.boxes.mask_head(part))[:, 0]
+            for part in maps.split(_DRAWN)
+        ]
+        return torch.cat(parts).float()
 
 
 class _OneBox(FastRCNNPredictor):  # type: ignore[misc]
