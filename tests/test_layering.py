@@ -29,7 +29,7 @@ ORDER = (
         "border_weights", "candidate_store", "candidates", "card", "cluster", "comparison",
         "crowd", "device", "disagreement", "evidence", "files", "instances", "label_doubts",
         "large_job", "lazy_image", "map_store", "matching", "metrics", "ngff", "normalize",
-        "samples", "standings", "tile_store", "tiling", "tuning",
+        "regions", "samples", "standings", "tile_store", "tiling", "tuning",
     },
     {"models"},
     {"dataset"},

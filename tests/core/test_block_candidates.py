@@ -114,7 +114,7 @@ def check(labels, said, whole):
 
 
 @given(st.integers(0, 2**32 - 1), shapes, shapes, st.integers(4, 60), configs, st.booleans())
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_blocks_give_the_cells_of_the_whole(seed, shape, block, tile, config, ties):
     """Of any candidates, whatever each tile has found, also of cells wider than the context."""
     rng = np.random.default_rng(seed)
@@ -131,7 +131,7 @@ def test_blocks_give_the_cells_of_the_whole(seed, shape, block, tile, config, ti
 
 
 @given(st.integers(0, 2**32 - 1), shapes, shapes, st.integers(4, 60), configs)
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_tiles_and_blocks_give_the_cells_of_one_piece(seed, shape, block, tile, config):
     """Of cells smaller than the context, which every tile that they reach into sees as wholes."""
     rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.core.tiling import grid, mirror, read
+from napari_unet.core.tiling import divide, grid, mirror, read
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 50), st.sampled_from([1, 8, 16]))
@@ -71,3 +71,26 @@ def test_read_equals_padding_the_whole_image(row, column, height, width):
     padded = np.pad(image, ((0, 0), (80, 80), (80, 80)), mode="reflect")
     expected = padded[:, 80 + row : 80 + row + height, 80 + column : 80 + column + width]
     np.testing.assert_array_equal(read(image, (row, column), (height, width)), expected)
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 60), st.integers(1, 5))
+def test_a_tile_divided_sees_and_decides_what_the_whole_does(height, width, tile, edge):
+    stride, context = 8, 16
+    for whole in grid((height, width), tile, context, stride):
+        decided = np.zeros((height, width), int)
+        seen = np.zeros((2, height + 200, width + 200), bool)
+        parts = divide(whole, edge * stride, context)
+        for number, part in enumerate([whole, *parts]):
+            top, left = (start + 100 for start in part.start)
+            seen[min(number, 1), top : top + part.size[0], left : left + part.size[1]] = True
+        for part in parts:
+            decided[part.write] += 1
+            for side, start, size in zip(part.write, part.start, part.size, strict=True):
+                assert side.start - start == context
+                assert side.stop <= start + size - context
+                assert size <= edge * stride + 2 * context
+                assert size % stride == 0
+        expected = np.zeros((height, width), int)
+        expected[whole.write] = 1
+        np.testing.assert_array_equal(decided, expected)
+        np.testing.assert_array_equal(seen[0], seen[1])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.regions import within
 from napari_unet.core.types import Region
 
 
@@ -122,19 +123,3 @@ def gather(
         place = order[np.searchsorted(cells.anchors, present[mine], sorter=order)]
         classes[mine], scores[mine] = cells.classes[place], cells.scores[place]
     return BlockCells(numbers, present, classes, scores, is_cut)
-
-
-def within(part: Region, whole: Region) -> Region:
-    """A part of a region in pixels from where that begins."""
-    rows, columns = (
-        slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, whole, strict=True)
-    )
-    return rows, columns
-
-
-def hull(boxes: Sequence[Region]) -> Region:
-    """The smallest region that has all of them."""
-    rows, columns = (
-        slice(min(box[i].start for box in boxes), max(box[i].stop for box in boxes)) for i in (0, 1)
-    )
-    return rows, columns

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.block_cells import BlockCells, NamedCells, gather, hull, name_cells, within
+from napari_unet.core.block_cells import BlockCells, NamedCells, gather, name_cells
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.instances import label_instances
 from napari_unet.core.label_doubts import find_doubts, widen
+from napari_unet.core.regions import hull, measure, overlap, within
 from napari_unet.core.types import Region
 
 HALO = 96
@@ -74,7 +75,7 @@ def label_block(
     InputError
         For maps that are not finite.
     """
-    anchors = np.full((_length(block[0]), _length(block[1])), -1, np.int64)
+    anchors = np.full(measure(block), -1, np.int64)
     seen_in = np.zeros(anchors.shape, np.int32)
     known: list[NamedCells] = []
     is_cut = False
@@ -105,7 +106,7 @@ def _name_cells(
 ) -> tuple[NamedCells, NDArray[np.int64]]:
     """The cells of a window, and the anchor at each pixel of `part` of it, −1 for background."""
     if not (maps[:classes].sum(axis=0) > config.threshold).any() and np.isfinite(maps).all():
-        return NamedCells.none(), np.full((_length(part[0]), _length(part[1])), -1, np.int64)
+        return NamedCells.none(), np.full(measure(part), -1, np.int64)
     found = label_instances(maps, config, classes)
     return name_cells(found.labels, found.classes, found.scores, window, part, width)
 
@@ -124,8 +125,8 @@ def _look_wider(
             slice(side.start + start, side.stop + start)
             for side, start in zip(doubt, origin, strict=True)
         )
-        part = _overlap(look.part, (rows, columns))
-        if part is None:
+        part = overlap(look.part, (rows, columns))
+        if not _area(part):
             continue
         new = _Look(part, (rows, columns), 2 * look.halo)
         if _fits(new.window(shape), widest):
@@ -147,20 +148,10 @@ def _open_sides(window: Region, shape: tuple[int, int]) -> tuple[bool, bool, boo
     return rows.start > 0, rows.stop < shape[0], columns.start > 0, columns.stop < shape[1]
 
 
-def _overlap(a: Region, b: Region) -> Region | None:
-    rows, columns = (
-        slice(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(a, b, strict=True)
-    )
-    return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
-
-
 def _fits(window: Region, widest: int) -> bool:
-    return max(_length(window[0]), _length(window[1])) <= widest
+    return max(measure(window)) <= widest
 
 
 def _area(box: Region) -> int:
-    return _length(box[0]) * _length(box[1])
-
-
-def _length(side: slice) -> int:
-    return int(side.stop - side.start)
+    height, width = measure(box)
+    return height * width

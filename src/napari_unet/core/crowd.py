@@ -15,9 +15,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.block_cells import within
 from napari_unet.core.candidates import SAME, Candidates, cut_out, draw_mask
 from napari_unet.core.config import InstanceConfig
+from napari_unet.core.regions import overlap, within
 from napari_unet.core.types import Region
 
 Rank: TypeAlias = tuple[float, int, int]
@@ -135,16 +135,7 @@ def _lies_in(one: Drawn, others: Sequence[Drawn]) -> bool:
     """Whether more than `SAME` of a mask lies in those of others."""
     free = one.inside.copy()
     for other in others:
-        mine, theirs = overlap(one.region, other.region)
-        free[mine] &= ~other.inside[theirs]
+        common = overlap(one.region, other.region)
+        free[within(common, one.region)] &= ~other.inside[within(common, other.region)]
     area = np.count_nonzero(one.inside)
     return bool(area - np.count_nonzero(free) > SAME * area)
-
-
-def overlap(a: Region, b: Region) -> tuple[Region, Region]:
-    """What two regions have in common, from where each begins; empty where that is nothing."""
-    rows, columns = (
-        slice(max(p.start, q.start), max(p.start, q.start, min(p.stop, q.stop)))
-        for p, q in zip(a, b, strict=True)
-    )
-    return within((rows, columns), a), within((rows, columns), b)

@@ -22,6 +22,7 @@ from skimage.draw import line as draw_line
 from skimage.segmentation import watershed
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.regions import hull, within
 from napari_unet.core.types import Region
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -96,7 +97,7 @@ def find_cell(
         mask = pieces == pieces[point[0] - window[0].start, point[1] - window[1].start]
         if not _is_cut(mask, window, labels.shape):
             box = _shrink(mask, window, labels.shape)
-            return Cell(box, mask[_within(box, window)], max(said, 0))
+            return Cell(box, mask[within(box, window)], max(said, 0))
         reach *= 2
 
 
@@ -120,7 +121,7 @@ def merge(annotation: NDArray[Any], one: Cell, other: Cell, label: int) -> Edit:
     InputError
         If they are the same, or too far from each other to be one.
     """
-    box = _hull(one.box, other.box)
+    box = hull([one.box, other.box])
     first, second = _place(one, box), _place(other, box)
     if (first & second).any():
         raise InputError("That is the same cell: click its other half.")
@@ -339,23 +340,7 @@ def _shrink(mask: Mask, window: Region, shape: tuple[int, ...]) -> Region:
     return rows, columns
 
 
-def _hull(one: Region, other: Region) -> Region:
-    rows, columns = (
-        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
-    )
-    return rows, columns
-
-
-def _within(box: Region, outer: Region) -> Region:
-    """A box of the plane as one of `outer`."""
-    rows, columns = (
-        slice(part.start - whole.start, part.stop - whole.start)
-        for part, whole in zip(box, outer, strict=True)
-    )
-    return rows, columns
-
-
 def _place(cell: Cell, box: Region) -> Mask:
     mask = np.zeros(tuple(part.stop - part.start for part in box), bool)
-    mask[_within(cell.box, box)] = cell.mask
+    mask[within(cell.box, box)] = cell.mask
     return mask

@@ -1,0 +1,37 @@
+"""Boxes of an image beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from napari_unet.core.types import Region
+
+
+def measure(region: Region) -> tuple[int, int]:
+    """Rows and columns of a region."""
+    return region[0].stop - region[0].start, region[1].stop - region[1].start
+
+
+def within(part: Region, whole: Region) -> Region:
+    """A part of a region in pixels from where that begins."""
+    rows, columns = (
+        slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, whole, strict=True)
+    )
+    return rows, columns
+
+
+def hull(boxes: Sequence[Region]) -> Region:
+    """The smallest region that has all of them."""
+    rows, columns = (
+        slice(min(box[i].start for box in boxes), max(box[i].stop for box in boxes)) for i in (0, 1)
+    )
+    return rows, columns
+
+
+def overlap(one: Region, other: Region) -> Region:
+    """What two regions have in common; empty where that is nothing."""
+    rows, columns = (
+        slice(start := max(a.start, b.start), max(start, min(a.stop, b.stop)))
+        for a, b in zip(one, other, strict=True)
+    )
+    return rows, columns
