@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -143,3 +144,41 @@ def test_tiles_and_blocks_give_the_cells_of_one_piece(seed, shape, block, tile, 
     )
     in_image = cells.within((slice(0, shape[0]), slice(0, shape[1])))
     check(labels, said, in_image.label(config))
+
+
+def make_row(step, shape):
+    """Squares of 12 px in a row, each less sure than the one before."""
+    starts = np.arange(0, shape[1] - 12, step)
+    count = len(starts)
+    boxes = np.stack([starts, np.full(count, 2), starts + 12, np.full(count, 14)], axis=1)
+    return Candidates(
+        boxes.astype(np.float32),
+        np.linspace(1, 0.5, count, dtype=np.float32),
+        np.full((count, MASK, MASK), 255, np.uint8),
+        np.ones(count, np.uint8),
+        shape,
+    )
+
+
+@pytest.mark.parametrize(("step", "far"), [(4, True), (10, False)])
+def test_what_decides_a_candidate_is_followed_as_far_as_it_goes_and_no_further(step, far):
+    """With two thirds of each in the one before, every second is a cell, as the first one is."""
+    shape, config = (16, 400), InstanceConfig(min_size=0)
+    row = make_row(step, shape)
+    tiles = grid(shape, 32, CONTEXT, STRIDE)
+    kept = keep(tiles, [see(row, each) for each in tiles], shape)
+    read = []
+
+    def watch(tile):
+        read.append(tile)
+        return kept[tile]
+
+    last = slice(0, 16), slice(360, 400)
+    found = label_block(Crowd(watch, tiles_at(tiles), config), shape, last)
+    whole = row.label(config).labels
+    np.testing.assert_array_equal(found.labels > 0, whole[last] > 0)
+    names, first = np.unique(whole, return_index=True)
+    present = np.isin(names, whole[last]) & (names > 0)
+    np.testing.assert_array_equal(found.anchors, np.sort(first[present]))
+    assert len(read) == len(set(read))
+    assert (min(read) == 0) is far
