@@ -134,6 +134,17 @@ def test_other_channels_are_seen_as_the_mean_of_them():
         torch.testing.assert_close(seen[name], level, atol=1e-4, rtol=1e-4)
 
 
+def test_where_nothing_is_proposed_nothing_is_found():
+    torch.manual_seed(0)
+    segmenter = MaskRCNNSegmenter(MaskRCNNConfig())
+    torch.nn.init.constant_(segmenter.net.proposing.head.cls_logits.bias, -20.0)
+    segmenter.net.eval()
+    with torch.inference_mode():
+        (found,) = segmenter.predict_tile(torch.zeros(1, 1, 64, 64))
+    assert found.boxes.shape == (0, 4)
+    assert found.masks.shape == (0, 28, 28)
+
+
 def test_a_tile_does_not_change_what_is_found(discs, quick):
     config = dataclasses.replace(quick, steps=30, val_fraction=0)
     model = exhaust(train([discs], config, architecture="mask-rcnn"))

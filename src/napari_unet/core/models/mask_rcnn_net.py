@@ -201,7 +201,7 @@ class MaskRCNN(nn.Module):
         list of (boxes, scores, places)
             (n, 4), (n,) and the place of each in `deltas` and `sureness`, which are of all images.
         """
-        decoded = self.boxes.box_coder.decode(deltas, proposed)[:, 0]
+        decoded = self.boxes.box_coder.decode(deltas, proposed).reshape(-1, 4)
         found, begin = [], 0
         for each in proposed:
             places = torch.arange(begin, begin + len(each), device=deltas.device)
