@@ -6,6 +6,7 @@ from pathlib import Path
 
 START_MODELS: dict[str, str] = {
     "nuclei": "nuclei of any size, in fluorescence and stained tissue",
+    "nuclei-mask-rcnn": "the same, as boxes and masks that may overlap",
     "phase": "whole cells in phase contrast, of any size",
 }
 """Name and what it finds."""
