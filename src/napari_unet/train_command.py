@@ -10,6 +10,7 @@ from typing import Any
 
 from napari_unet.annotated_files import add_annotation_flags, read_annotated
 from napari_unet.core.config import TRAIN_PRESETS, TrainConfig
+from napari_unet.core.models import MODELS
 from napari_unet.core.start_models import START_MODELS
 from napari_unet.flags import add_flags, read_flags
 from napari_unet.say import say
@@ -19,8 +20,11 @@ def add_train_flags(parser: argparse.ArgumentParser) -> None:
     """What `run_train` reads."""
     add_annotation_flags(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL")
-    parser.add_argument("--architecture", default="unet")
-    parser.add_argument("--preset", default="default", help="of the architecture")
+    parser.add_argument(
+        "--architecture", default=next(iter(MODELS)), help=f"one of {', '.join(MODELS)}"
+    )
+    presets = "; ".join(f"{name}: {', '.join(each.presets)}" for name, each in MODELS.items())
+    parser.add_argument("--preset", default="default", help=f"of the architecture; {presets}")
     parser.add_argument(
         "--start-from",
         default="none",

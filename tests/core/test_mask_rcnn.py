@@ -51,7 +51,7 @@ def test_the_light_one_has_at_most_six_million_parameters_and_the_others_are_sta
     assert sum(p.numel() for p in light.net.parameters()) < 6e6
     plan = MaskRCNNSegmenter.configure("resnet50", 1, 1, diameters)
     assert (plan.width, plan.neurons) == (256, 1024)
-    with pytest.raises(InputError, match="no preset 'paper': choose default or resnet18"):
+    with pytest.raises(InputError, match="has no preset 'paper': choose one of default, resnet18"):
         exhaust(train([crowd()], TrainConfig(steps=1), architecture="mask-rcnn", preset="paper"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_unet.core.card import read_card
 from napari_unet.core.errors import InputError
-from napari_unet.core.models import MODELS, check_name, find_model
+from napari_unet.core.models import MODELS, check_name
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,13 @@ def choose_entries(
     entries = []
     for wanted in architectures or MODELS:
         name, _, preset = wanted.partition(":")
-        if preset and preset not in (presets := find_model(name).presets):
-            raise InputError(
-                f"{name} has no preset {preset!r}: choose one of {', '.join(presets)}."
-            )
+        # what one lacks here is said where it is trained, and the others go on
+        check_name(name, preset or "default")
         if preset and name in starts:
             raise InputError(
                 f"{wanted} cannot start from {starts[name]}, which is made already: leave the "
                 "preset or the model out."
             )
-        check_name(name)  # what it lacks here is said where it is trained, and the others go on
         entries.append(Entry(name, preset or "default", starts.get(name)))
     for family, start in starts.items():
         if family not in {entry.architecture for entry in entries}:

@@ -18,7 +18,7 @@ from napari_unet.core.checkpoint import Model, load_model
 from napari_unet.core.config import InstanceConfig, TrainConfig, to_dict
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_atomically
-from napari_unet.core.models import find_model
+from napari_unet.core.models import check_name, find_model
 from napari_unet.core.models.base import Segmenter
 from napari_unet.core.normalize import settle_polarity
 from napari_unet.core.prediction import fit_channels
@@ -65,9 +65,8 @@ def start_model(
             scores={},
         )
         return card, segmenter
+    check_name(architecture, preset)
     family = find_model(architecture)
-    if preset not in family.presets:
-        raise InputError(f"There is no preset {preset!r}: choose {' or '.join(family.presets)}.")
     plan = family.configure(preset, channels, classes, cell_diameters(samples))
     names = _names(class_names, classes)
     segmenter = family.begin(preset, plan)

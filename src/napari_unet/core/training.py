@@ -50,7 +50,7 @@ def train(
     config : TrainConfig, optional
         By default that of the preset.
     architecture, preset : str
-        A name in the registry of models, and one of the `Segmenter.presets`; `start_from`
+        A name in the registry of models, and one of its presets; `start_from`
         overrides them.
     start_from : path, optional
         A model file to go on from.

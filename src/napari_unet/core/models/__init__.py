@@ -23,6 +23,8 @@ class Family:
         For the person.
     module, segmenter : str
         A room beside this one and its `Segmenter`.
+    presets : tuple of str
+        What its `Segmenter.configure` knows; the first one is the default.
     package, extra : str
         What it needs beyond torch, and the extra of ours that brings it; empty for nothing.
     """
@@ -30,6 +32,7 @@ class Family:
     title: str
     module: str
     segmenter: str
+    presets: tuple[str, ...]
     package: str = ""
     extra: str = ""
 
@@ -45,17 +48,34 @@ class Family:
 
 
 MODELS: dict[str, Family] = {
-    "unet": Family("U-Net", "unet", "UNetSegmenter"),
+    "unet": Family("U-Net", "unet", "UNetSegmenter", ("default", "wide", "paper")),
     "mask-rcnn": Family(
-        "Mask R-CNN", "mask_rcnn", "MaskRCNNSegmenter", package="torchvision", extra="mask-rcnn"
+        "Mask R-CNN",
+        "mask_rcnn",
+        "MaskRCNNSegmenter",
+        (
+            "default",
+            "resnet18",
+            "resnet34",
+            "resnet50",
+            "resnet18-imagenet",
+            "resnet34-imagenet",
+            "resnet50-imagenet",
+            "resnet50-coco",
+        ),
+        package="torchvision",
+        extra="mask-rcnn",
     ),
 }
 
 
-def check_name(name: str) -> None:
-    """Raise an `InputError` where there is no such family."""
+def check_name(name: str, preset: str = "default") -> None:
+    """Raise an `InputError` where there is no such family, or it has no such preset."""
     if name not in MODELS:
         raise InputError(f"There is no architecture {name!r}: choose one of {', '.join(MODELS)}.")
+    presets = MODELS[name].presets
+    if preset not in presets:
+        raise InputError(f"{name} has no preset {preset!r}: choose one of {', '.join(presets)}.")
 
 
 def find_model(name: str) -> type[Segmenter]:

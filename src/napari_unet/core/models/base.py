@@ -80,8 +80,6 @@ class Segmenter(ABC):
     ----------
     name : str
         In the registry.
-    presets : tuple of str
-        What `configure` knows; the first one is the default.
     config_type : type
         The frozen dataclass that builds the network.
     net : nn.Module
@@ -98,7 +96,6 @@ class Segmenter(ABC):
     """
 
     name: ClassVar[str]
-    presets: ClassVar[tuple[str, ...]] = ("default",)
     config_type: ClassVar[type]
     config: Any
     net: nn.Module
@@ -121,7 +118,8 @@ class Segmenter(ABC):
 
         Parameters
         ----------
-        preset : one of `presets`
+        preset : str
+            One of those that the registry names.
         channels, classes : int
             Of the images, and K of the cells.
         diameters : (n,) float64 array

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from napari_unet.core.models.mask_rcnn_net import MaskRCNN
 
 _TRUNKS = ("light", "resnet18", "resnet34", "resnet50")
-_PHOTOGRAPHS = ("resnet18-imagenet", "resnet34-imagenet", "resnet50-imagenet", "resnet50-coco")
 _ROOM = 2.0  # × as many boxes as cells of the median size that lie side by side
 _LEAST_ROOM = 64  # boxes
 _LEAST_SURE = 0.05  # cells that are less sure are not kept
@@ -80,7 +79,6 @@ class MaskRCNNSegmenter(Segmenter):
     """Boxes around cells, each with a class, a score and a soft mask."""
 
     name = "mask-rcnn"
-    presets = ("default", *_TRUNKS[1:], *_PHOTOGRAPHS)
     config_type = MaskRCNNConfig
     config: MaskRCNNConfig
     net: MaskRCNN
@@ -123,7 +121,7 @@ class MaskRCNNSegmenter(Segmenter):
     @classmethod
     def begin(cls, preset: str, config: MaskRCNNConfig) -> MaskRCNNSegmenter:
         segmenter = cls(config)
-        if preset in _PHOTOGRAPHS:
+        if "-" in preset:  # what its trunk has learned from
             from napari_unet.core.models.pretrained import load_trunk
 
             segmenter.net.take_trunk(load_trunk(preset))

@@ -209,7 +209,6 @@ class UNetSegmenter(Segmenter):
     """
 
     name = "unet"
-    presets = ("default", "wide", "paper")
     config_type = UNetConfig
     config: UNetConfig
 
