@@ -11,9 +11,10 @@ Memory beyond that of the model: the larger of
 
 for C channels, M maps, tiles of t px and a context of c px, with A bytes a pixel of the network's
 own: about 13 a channel of the first level of a U-Net; 600 of the light network that finds whole
-cells, which has no maps, and up to 64 MB more while it draws them. w is the edge of the window in
-which cells are looked at: of maps `BLOCK` + 2·`HALO` px where they are small and `WIDEST` at most;
-of whole cells the block with all of those that reach into it, and of the tiles there all n
+cells, which has no maps, and up to 64 MB more while it draws them. How many it draws changes from
+tile to tile, so that glibc's malloc keeps up to 200 MB more than that. w is the edge of the window
+in which cells are looked at: of maps `BLOCK` + 2·`HALO` px where they are small and `WIDEST` at
+most; of whole cells the block with all of those that reach into it, and of the tiles there all n
 candidates, of about d px, are read. On top of it come 64 bytes a cell while they are numbered.
 Nothing else grows with the image but some bytes a tile and a block.
 An image of compressed strips is decompressed in whole strips.
