@@ -44,7 +44,10 @@ SETS = {
 
 Licences: CC0, CC0, Apache-2.0, CC0; MIT.
 """
-AUGMENT = AugmentConfig(scale=1.6, intensity=0.35, noise=0.06, blur=1.5, mix=1.0)
+AUGMENT = {
+    "nuclei": AugmentConfig(scale=1.6, intensity=0.35, noise=0.06, blur=1.5, mix=1.0),
+    "phase": AugmentConfig(),  # of one microscope: what it has never shown only costs time
+}
 THRESHOLDS, LEAST_SCORES = (0.6, 0.5, 0.4, 0.3), (0.25, 0.4, 0.5, 0.6)
 NECKS = (0.4, 0.5, 0.6, 0.7)
 
@@ -122,7 +125,7 @@ def main() -> None:
     config = TrainConfig(
         minutes=given.minutes,
         seed=given.seed,
-        augment=AUGMENT,
+        augment=AUGMENT[given.name],
         validations=24,
         keep_best=False,  # late looks differ by chance, and the loss still falls
         fine_tuning=0.5,  # what it starts from need not be kept
