@@ -217,8 +217,9 @@ def test_a_row_opens_the_image_with_its_cells(qtbot, page, images, model, monkey
     assert len(model.layers) == count
 
 
-def test_a_folder_is_predicted_for_real(qtbot, model, tmp_path, warned):
+def test_a_folder_is_predicted_for_real(qtbot, model, tmp_path, monkeypatch, warned):
     """Three images and a broken one, through the compute process and a start model."""
+    monkeypatch.setenv("NAPARI_UNET_MODELS", str(tmp_path / "models"))
     folder = tmp_path / "real"
     folder.mkdir()
     for seed in range(3):
