@@ -232,9 +232,18 @@ def test_without_torchvision_one_sentence_says_what_to_install(monkeypatch):
         find_model("mask-rcnn")
 
 
+def test_a_torchvision_that_cannot_be_loaded_is_said(monkeypatch):
+    def refuse(name):
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr("napari_unet.core.models.import_module", refuse)
+    with pytest.raises(InputError, match=r"nms does not exist\): run `pip install --force-reinst"):
+        find_model("mask-rcnn")
+
+
 def test_torchvision_is_not_imported_for_others():
     code = (
         "import sys, napari_unet.core.training as t; from napari_unet.core.models import *;"
-        "find_model('unet'); find_model('mask-rcnn'); sys.exit('torchvision' in sys.modules)"
+        "find_model('unet'); sys.exit('torchvision' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -84,6 +84,14 @@ def find_model(name: str) -> type[Segmenter]:
     family = MODELS[name]
     if family.lack:
         raise InputError(family.lack)
+    if family.package:
+        try:
+            import_module(family.package)
+        except (ImportError, RuntimeError) as error:  # one made for another torch, or half gone
+            raise InputError(
+                f"{family.title} needs {family.package}, which cannot be loaded ({error}): run "
+                f"`pip install --force-reinstall torch {family.package}` first."
+            ) from error
     room = import_module(f"{__name__}.{family.module}")
     segmenter: type[Segmenter] = getattr(room, family.segmenter)
     return segmenter
