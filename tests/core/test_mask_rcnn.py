@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
-from torchvision.models import WeightsEnum, resnet18
+from torchvision.models import WeightsEnum, get_weight, resnet18
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
+from napari_unet.core.card import ModelCard
+from napari_unet.core.checkpoint import Model, load_model, save_model
 from napari_unet.core.config import PredictConfig, TrainConfig, WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
@@ -21,6 +24,7 @@ from napari_unet.core.models import MODELS, find_model
 from napari_unet.core.models.mask_rcnn import MaskRCNNConfig, MaskRCNNSegmenter
 from napari_unet.core.models.mask_rcnn_losses import losses
 from napari_unet.core.models.mask_rcnn_targets import find_cells
+from napari_unet.core.models.pretrained import SOURCES, load_trunk
 from napari_unet.core.prediction import predict
 from napari_unet.core.training import train
 from napari_unet.core.types import Sample
@@ -134,6 +138,14 @@ def test_other_channels_are_seen_as_the_mean_of_them():
         torch.testing.assert_close(seen[name], level, atol=1e-4, rtol=1e-4)
 
 
+def test_a_card_of_a_trunk_that_is_none_is_said(tmp_path):
+    path = tmp_path / "model.safetensors"
+    card = ModelCard("mask-rcnn", {"trunk": "vgg"}, channels=1)
+    save_model(Model(MaskRCNNSegmenter(MaskRCNNConfig()), card), path)
+    with pytest.raises(InputError, match="damaged or not those of its card"):
+        load_model(path, "cpu")
+
+
 def test_where_nothing_is_proposed_nothing_is_found():
     torch.manual_seed(0)
     segmenter = MaskRCNNSegmenter(MaskRCNNConfig())
@@ -213,7 +225,7 @@ def test_without_the_internet_one_sentence_says_where_weights_belong(monkeypatch
 
     monkeypatch.setattr(WeightsEnum, "get_state_dict", fetch)
     with pytest.raises(
-        InputError, match=r"cannot be fetched .*resnet18-.*\.pth into .*checkpoints"
+        InputError, match=r"cannot be fetched, .*resnet18-.*\.pth into .*checkpoints"
     ):
         exhaust(
             train(
@@ -223,6 +235,25 @@ def test_without_the_internet_one_sentence_says_where_weights_belong(monkeypatch
                 preset="resnet18-imagenet",
             )
         )
+
+
+class Intruder:
+    """What runs code where it is unpickled."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("intruded"),)
+
+
+def test_a_file_in_the_place_of_weights_runs_no_code(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    name = Path(get_weight(SOURCES["resnet18-imagenet"]).url).name
+    place = tmp_path / "hub" / "checkpoints" / name
+    place.parent.mkdir(parents=True)
+    torch.save({"conv1.weight": Intruder()}, place)
+    with pytest.raises(InputError, match="or are damaged"):
+        load_trunk("resnet18-imagenet")
+    assert not (tmp_path / "intruded").exists()
 
 
 def test_without_torchvision_one_sentence_says_what_to_install(monkeypatch):

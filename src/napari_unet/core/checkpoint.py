@@ -66,7 +66,7 @@ def load_model(path: Path | str, device: str = "auto") -> Model:
         segmenter.net.load_state_dict(load_file(path))
     except InputError:  # the family says what it lacks
         raise
-    except (safetensors.SafetensorError, RuntimeError, TypeError, ValueError) as error:
+    except (safetensors.SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(
             f"The weights in {path} are damaged or not those of its card: train or copy it anew."
         ) from error

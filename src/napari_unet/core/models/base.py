@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from napari_unet.core.candidates import Candidates
 from napari_unet.core.config import InstanceConfig, WeightConfig
 from napari_unet.core.evidence import Evidence
+from napari_unet.core.models.adapting import add_classes, spread_over
+from napari_unet.core.models.zoom import nearest_zoom
 from napari_unet.core.tiling import Tile, round_to_stride
 from napari_unet.core.types import Prediction, Region, Sample
 
@@ -81,7 +84,9 @@ class Segmenter(ABC):
     name : str
         In the registry.
     config_type : type
-        The frozen dataclass that builds the network.
+        The frozen dataclass that builds the network; it has `channels`, `classes` and `zoom`.
+    first_weights, class_layer : str
+        In the network's `state_dict`, what sees the channels and what tells the classes apart.
     net : nn.Module
     stride : int
         Tiles begin at multiples of it.
@@ -97,6 +102,8 @@ class Segmenter(ABC):
 
     name: ClassVar[str]
     config_type: ClassVar[type]
+    first_weights: ClassVar[str]
+    class_layer: ClassVar[str]
     config: Any
     net: nn.Module
     stride: int
@@ -140,7 +147,6 @@ class Segmenter(ABC):
         """
         return cls(config)
 
-    @abstractmethod
     def fit(self, channels: int, classes: int, zoom: float) -> Segmenter:
         """The same network for other images: the weights are shared or derived, not trained.
 
@@ -154,6 +160,20 @@ class Segmenter(ABC):
         zoom : float
             Pixels of the network to one of the image; the nearest that the family has is taken.
         """
+        zoom = nearest_zoom(zoom)
+        config = dataclasses.replace(self.config, channels=channels, classes=classes, zoom=zoom)
+        if config == self.config:
+            return self
+        weights = dict(self.net.state_dict())
+        more = classes - self.config.classes
+        if more:
+            add_classes(weights, self.class_layer, more)
+        if channels != self.config.channels:
+            weights[self.first_weights] = spread_over(weights[self.first_weights], channels)
+        fitted = type(self)(config)
+        fitted.net.load_state_dict(weights)
+        fitted.net.train(self.net.training)
+        return fitted
 
     @abstractmethod
     def targets(self, samples: Sequence[Sample], weights: WeightConfig) -> Sequence[Target]:

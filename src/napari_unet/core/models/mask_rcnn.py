@@ -28,11 +28,10 @@ from napari_unet.core.candidates import Candidates
 from napari_unet.core.config import WeightConfig, option
 from napari_unet.core.errors import InputError
 from napari_unet.core.label_boxes import name_densely
-from napari_unet.core.models.adapting import add_classes, spread_over
 from napari_unet.core.models.base import Segmenter, Stitcher
 from napari_unet.core.models.candidate_stitcher import CandidateStitcher
 from napari_unet.core.models.mask_rcnn_targets import CellBatch, CellTarget, find_cells
-from napari_unet.core.models.zoom import find_zoom, nearest_zoom, resize
+from napari_unet.core.models.zoom import find_zoom, resize
 from napari_unet.core.tiling import round_to_stride
 from napari_unet.core.types import Region, Sample
 from napari_unet.core.windows import ZOOMS
@@ -79,6 +78,8 @@ class MaskRCNNSegmenter(Segmenter):
     """Boxes around cells, each with a class, a score and a soft mask."""
 
     name = "mask-rcnn"
+    first_weights = "stem.0.weight"
+    class_layer = "boxes.box_predictor.cls_score"
     config_type = MaskRCNNConfig
     config: MaskRCNNConfig
     net: MaskRCNN
@@ -126,22 +127,6 @@ class MaskRCNNSegmenter(Segmenter):
 
             segmenter.net.take_trunk(load_trunk(preset))
         return segmenter
-
-    def fit(self, channels: int, classes: int, zoom: float) -> MaskRCNNSegmenter:
-        zoom = nearest_zoom(zoom)
-        config = dataclasses.replace(self.config, channels=channels, classes=classes, zoom=zoom)
-        if config == self.config:
-            return self
-        weights = dict(self.net.state_dict())
-        more = classes - self.config.classes
-        if more:
-            add_classes(weights, "boxes.box_predictor.cls_score", more)
-        if channels != self.config.channels:
-            weights["stem.0.weight"] = spread_over(weights["stem.0.weight"], channels)
-        fitted = MaskRCNNSegmenter(config)
-        fitted.net.load_state_dict(weights)
-        fitted.net.train(self.net.training)
-        return fitted
 
     def targets(self, samples: Sequence[Sample], weights: WeightConfig) -> list[CellTarget]:
         """The cells as they are painted; a detector has no use for weights of pixels."""

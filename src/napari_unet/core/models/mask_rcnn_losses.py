@@ -97,7 +97,7 @@ def _teach_boxes(
         masks.append(cells.masks(each[found], of[found], MASK))
     size = batch.image.shape[2], batch.image.shape[3]
     logits, deltas = net.rate_boxes(levels, boxes, size)
-    kind, mask, logits_of_masks = torch.cat(kinds), torch.cat(masks), None
+    kind, mask = torch.cat(kinds), torch.cat(masks)
     logits_of_masks = net.draw_masks(levels, drawn, size)
     count = _count(net, torch.tensor(len(kind), device=logits.device))
     off = functional.smooth_l1_loss(

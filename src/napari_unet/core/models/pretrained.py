@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pickle import UnpicklingError
+
 from torch import Tensor, hub
 from torchvision.models import get_weight
 
@@ -38,10 +40,11 @@ def load_trunk(source: str) -> dict[str, Tensor]:
     """
     weights = get_weight(SOURCES[source])
     try:
-        state = weights.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:  # no way to the internet; a file cut short
+        # a file that is on the disk already may be anybody's: weights, and nothing that runs
+        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:  # off-line; a bad file
         raise InputError(
-            f"The weights of {source} are not on this computer and cannot be fetched ({error}): "
+            f"The weights of {source} cannot be fetched, or are damaged ({error}): "
             f"connect to the internet, put {weights.url} into {hub.get_dir()}/checkpoints, or "
             f"choose {source.partition('-')[0]}, which begins from scratch."
         ) from error

@@ -30,9 +30,8 @@ from napari_unet.core.config import WeightConfig, option
 from napari_unet.core.distances import relative_distance
 from napari_unet.core.errors import InputError
 from napari_unet.core.evidence import Maps
-from napari_unet.core.models.adapting import add_classes, spread_over
 from napari_unet.core.models.base import Batch, Segmenter, Stitcher, Target
-from napari_unet.core.models.zoom import LARGE, find_zoom, nearest_zoom, resize
+from napari_unet.core.models.zoom import LARGE, find_zoom, resize
 from napari_unet.core.tiling import Tile
 from napari_unet.core.types import Region, Sample
 from napari_unet.core.windows import ZOOMS
@@ -209,6 +208,8 @@ class UNetSegmenter(Segmenter):
     """
 
     name = "unet"
+    first_weights = "down.0.0.weight"
+    class_layer = "classify"
     config_type = UNetConfig
     config: UNetConfig
 
@@ -243,22 +244,6 @@ class UNetSegmenter(Segmenter):
         return UNetConfig(
             channels=channels, classes=classes, base=base, depth=depth, zoom=zoom, distance=True
         )
-
-    def fit(self, channels: int, classes: int, zoom: float) -> UNetSegmenter:
-        zoom = nearest_zoom(zoom)
-        config = dataclasses.replace(self.config, channels=channels, classes=classes, zoom=zoom)
-        if config == self.config:
-            return self
-        weights = dict(self.net.state_dict())
-        more = classes - self.config.classes
-        if more:
-            add_classes(weights, "classify", more)
-        if channels != self.config.channels:
-            weights["down.0.0.weight"] = spread_over(weights["down.0.0.weight"], channels)
-        fitted = UNetSegmenter(config)
-        fitted.net.load_state_dict(weights)
-        fitted.net.train(self.net.training)
-        return fitted
 
     def targets(self, samples: Sequence[Sample], weights: WeightConfig) -> list[PixelTarget]:
         known = [supervision(sample.labels, sample.complete) for sample in samples]
