@@ -1,16 +1,23 @@
-"""The command line as a person calls it: a process of its own."""
+"""The command line as a person calls it: what it says, what it leaves, and its exit status.
+
+Each command runs once in a process of its own, as do those that Ctrl-C ends; to import torch
+takes a process seconds, so that all others run in this one.
+"""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -19,11 +26,27 @@ import pytest
 import tifffile
 import zarr
 
+from napari_unet.cli import main
 from napari_unet.core.card import read_card, write_card
 from napari_unet.core.config import InstanceConfig
 
 
 def call(*arguments, expect=0):
+    """Run a command here, and return what it said; an error that is no sentence is raised."""
+    out, err = io.StringIO(), io.StringIO()
+    command = [*map(str, arguments)]
+    with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            status = main(command)
+        except SystemExit as end:  # of argparse
+            status = end.code
+    assert status == expect, err.getvalue()
+    return subprocess.CompletedProcess(command, status, out.getvalue(), err.getvalue())
+
+
+def call_apart(*arguments, expect=0):
+    """Run a command in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "napari_unet.cli", *map(str, arguments)],
         capture_output=True,
@@ -57,7 +80,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(folder):
     path = folder / "model.safetensors"
-    done = call(
+    done = call_apart(
         *("train", "--images", folder / "images", "--labels", folder / "labels", "-o", path),
         *("--steps", 40, "--tile", 64, "--batch-size", 2, "--seed", 1, "--json"),
     )
@@ -94,7 +117,9 @@ def test_ctrl_c_and_resume(folder, tmp_path):
 def test_train_predict_evaluate(folder, model):
     out = folder / "predicted"
     said = json.loads(
-        call("predict", model, folder / "images", "-o", out, "--probabilities", "--json").stdout
+        call_apart(
+            "predict", model, folder / "images", "-o", out, "--probabilities", "--json"
+        ).stdout
     )
     assert len(said["written"]) == 4
     labels = tifffile.imread(out / "cell0.tif")
@@ -103,7 +128,7 @@ def test_train_predict_evaluate(folder, model):
     maps = tifffile.imread(out / "probabilities" / "cell0.tif")
     assert maps.dtype == np.float32
     scores = json.loads(
-        call("evaluate", "--truth", folder / "labels", "--prediction", out, "--json").stdout
+        call_apart("evaluate", "--truth", folder / "labels", "--prediction", out, "--json").stdout
     )
     keys = {"ap50", "ap75", "f1_50", "mean_ap", "pq", "seg", "iou"}
     counts = {"n_true", "n_pred", "true_positives", "false_positives", "false_negatives"}
@@ -399,7 +424,7 @@ def compared(folder, out, *flags):
 
 
 def test_architectures_are_compared_on_one_split(folder, tmp_path):
-    done = call(*compared(folder, tmp_path, "--steps", 3, "--seed", 1, "--json"))
+    done = call_apart(*compared(folder, tmp_path, "--steps", 3, "--seed", 1, "--json"))
     said = json.loads(done.stdout)
     names = [row["model"] for row in said["comparison"]]
     assert names == ["unet", "mask-rcnn"]
@@ -443,7 +468,7 @@ def test_an_architecture_whose_package_is_broken_is_a_sentence_and_the_other_is_
     path = os.pathsep.join([str(missing.parents[1]), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", path)
     judge = ("--val-images", folder / "images", "--val-labels", folder / "labels")
-    done = call(*compared(folder, tmp_path / "out", "--steps", 1, *judge))
+    done = call_apart(*compared(folder, tmp_path / "out", "--steps", 1, *judge))
     assert "mask-rcnn · not trained. Mask R-CNN needs torchvision, which cannot be" in done.stderr
     assert "unet · 80 cells in 4 images, held out 4 images" in done.stderr
     lines = done.stdout.splitlines()
@@ -507,7 +532,7 @@ def test_weights(folder, tmp_path, preset):
 
 def test_weights_take_w0_and_sigma(folder, tmp_path):
     labels = folder / "labels" / "cell0.tif"
-    call("weights", labels, "-o", tmp_path / "a", "--w0", 0)
+    call_apart("weights", labels, "-o", tmp_path / "a", "--w0", 0)
     call("weights", labels, "-o", tmp_path / "b", "--w0", 20, "--sigma", 8)
     a, b = (tifffile.imread(tmp_path / name / "cell0.tif") for name in "ab")
     assert len(np.unique(a)) == 2
@@ -515,7 +540,7 @@ def test_weights_take_w0_and_sigma(folder, tmp_path):
 
 
 def test_info(model):
-    here = json.loads(call("info", "--json").stdout)
+    here = json.loads(call_apart("info", "--json").stdout)
     assert here["device"] in ("cpu", "cuda", "mps")
     assert here["reason"]
     assert "torch" in here["versions"]
@@ -596,7 +621,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(folder, model, tmp_path):
 
 def test_measure(folder, tmp_path):
     table = tmp_path / "new" / "cells.csv"
-    done = call(
+    done = call_apart(
         *("measure", folder / "labels", "--images", folder / "images"),
         *("--scale", 0.5, "--unit", "µm", "-o", table, "--json"),
     )
@@ -630,7 +655,7 @@ def test_labels_go_through_every_format_and_back(folder, tmp_path):
 
 
 def test_one_trains_and_scores_with_labels_of_any_format(folder, tmp_path):
-    call("convert", folder / "labels", "-o", tmp_path / "roi", "--to", "roi")
+    call_apart("convert", folder / "labels", "-o", tmp_path / "roi", "--to", "roi")
     call("convert", folder / "labels", "-o", tmp_path / "seg", "--to", "seg")
     model = tmp_path / "model.safetensors"
     data = ["--images", folder / "images", "--labels", tmp_path / "roi"]
@@ -731,5 +756,5 @@ def test_what_cannot_be_measured_is_a_sentence(folder, tmp_path, flags, words):
 def test_measuring_writes_over_no_labels(folder):
     path = folder / "labels" / "cell1.tif"
     before = path.read_bytes()
-    assert "written over" in call("measure", path, "-o", path, expect=2).stderr
+    assert "written over" in call_apart("measure", path, "-o", path, expect=2).stderr
     assert path.read_bytes() == before
