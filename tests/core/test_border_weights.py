@@ -15,7 +15,6 @@ from napari_unet.core import _nearest, border_weights_torch
 from napari_unet.core.border_weights import (
     border_term,
     border_weight_map,
-    class_weight_values,
     cut_ridge,
     nearest_two,
     update,
@@ -326,14 +325,6 @@ def test_renaming_gives_up_past_its_limit():
     assert _nearest.rename_labels(labels, 3, renamed)
     assert renamed[0, 0].tolist() == [1, 1, 2, 0, 3, 0, 1]
     assert not _nearest.rename_labels(labels, 2, renamed)
-
-
-def test_class_weights():
-    np.testing.assert_allclose(class_weight_values([75, 25], "balanced"), [2 / 3, 2])
-    np.testing.assert_allclose(class_weight_values([50, 25, 25], "balanced"), [2 / 3, 4 / 3, 4 / 3])
-    np.testing.assert_allclose(class_weight_values([50, 0], "balanced"), [0.5, 1])
-    np.testing.assert_allclose(class_weight_values([1, 2, 3], "none"), [1, 1, 1])
-    np.testing.assert_allclose(class_weight_values([1, 2, 3], (0.1, 1.0)), [0.1, 1, 1])
 
 
 @pytest.mark.parametrize(

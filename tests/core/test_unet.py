@@ -10,7 +10,8 @@ import torch
 from napari_unet.core.annotation import weight_map
 from napari_unet.core.config import WEIGHT_PRESETS, WeightConfig
 from napari_unet.core.models import MODELS, find_model
-from napari_unet.core.models.unet import PixelBatch, UNet, UNetConfig, UNetSegmenter
+from napari_unet.core.models.unet import PixelBatch, UNetSegmenter
+from napari_unet.core.models.unet_net import UNet, UNetConfig
 from napari_unet.core.types import Sample
 
 PAPER = UNetSegmenter.configure("paper", 1, 1, np.array([20.0]))

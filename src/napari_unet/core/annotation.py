@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from napari_unet.core._label_tables import meet
-from napari_unet.core.border_weights import border_term, class_weight_values, cut_ridge
+from napari_unet.core.border_weights import border_term, cut_ridge
+from napari_unet.core.class_weights import class_weight_values
 from napari_unet.core.config import WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import split_components

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_unet.core import _label_tiles, _nearest, _weighing
 from napari_unet.core._label_tiles import Box, Labels, Ridge, Steps
+from napari_unet.core.class_weights import class_weight_values
 from napari_unet.core.config import ClassWeights, WeightConfig
 from napari_unet.core.errors import InputError
 
@@ -197,43 +198,6 @@ def cut_ridge(labels: ArrayLike, ridge: Ridge = True) -> NDArray[np.bool_]:
             body, here = _label_tiles.body(volume, box, len(shape), ridge, scratch)
             np.logical_and(here > 0, body == 0, out=out[box])
     return out.reshape(shape)
-
-
-def class_weight_values(counts: ArrayLike, mode: ClassWeights) -> Floats:
-    """Weight w_c of each class.
-
-    Parameters
-    ----------
-    counts : (K + 1,) integers
-        Supervised pixels of the background and of each cell class.
-    mode : "balanced", "none" or tuple of float
-        N/((K + 1)·n_k), 1 where a class has no pixel; 1 everywhere; or the values given, of which
-        the last also stands for all classes that follow it.
-
-    Returns
-    -------
-    (K + 1,) float32 array
-        Index 0 is the background.
-    """
-    numbers = np.asarray(counts, dtype=np.float64)
-    if isinstance(mode, str):
-        if mode == "none":
-            return np.ones(numbers.size, np.float32)
-        if mode != "balanced":
-            raise InputError(
-                f'Class weights "{mode}" are not known: say "balanced", "none" or a number a class.'
-            )
-        present = numbers > 0
-        weights = np.ones(numbers.size)
-        weights[present] = numbers.sum() / (numbers.size * numbers[present])
-        return weights.astype(np.float32)
-    given = np.asarray(mode, dtype=np.float64)
-    if given.ndim != 1 or not 0 < given.size <= numbers.size or not np.all(given >= 0):
-        raise InputError(
-            f"Class weights {mode} do not fit: give up to {numbers.size} numbers from 0 up, "
-            "the background's first."
-        )
-    return given[np.minimum(np.arange(numbers.size), given.size - 1)].astype(np.float32)
 
 
 def nearest_two(labels: ArrayLike, spacing: Sequence[float] | None = None) -> tuple[Floats, Floats]:

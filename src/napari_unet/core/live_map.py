@@ -13,12 +13,8 @@ from scipy import ndimage
 
 from napari_unet.core._label_tiles import Ridge
 from napari_unet.core.annotation import class_index, count_cells, supervision
-from napari_unet.core.border_weights import (
-    border_term,
-    class_weight_values,
-    nearest_two,
-    update,
-)
+from napari_unet.core.border_weights import border_term, nearest_two, update
+from napari_unet.core.class_weights import class_weight_values
 from napari_unet.core.config import WeightConfig
 from napari_unet.core.types import Region
 
