@@ -278,3 +278,28 @@ def test_torchvision_is_not_imported_for_others():
         "find_model('unet'); sys.exit('torchvision' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_heads_see_whole_lots_of_boxes_whatever_their_number():
+    """Each number of its own would be a shape of its own, for which memory is kept for good."""
+    torch.manual_seed(0)
+    net = MaskRCNNSegmenter(MaskRCNNConfig()).net.eval()
+    seen = set()
+    for head in (net.boxes.box_head, net.boxes.mask_head):
+        head.register_forward_pre_hook(lambda _, given: seen.add(len(given[0])))
+    corners = torch.rand(40, 2) * 40
+    boxes = torch.cat([corners, corners + 8 + torch.rand(40, 2) * 16], dim=1)
+    with torch.inference_mode():
+        levels = net(torch.randn(2, 1, 64, 64))
+        rated, drawn = (
+            work(levels, [boxes[:9], boxes[9:]], (64, 64))
+            for work in (net.rate_boxes, net.draw_masks)
+        )
+        assert seen == {64}
+        for count in (0, 1, 23, 31):
+            some = [boxes[:9], boxes[9 : 9 + count]]
+            torch.testing.assert_close(
+                net.rate_boxes(levels, some, (64, 64))[0], rated[0][: 9 + count]
+            )
+            torch.testing.assert_close(net.draw_masks(levels, some, (64, 64)), drawn[: 9 + count])
+    assert seen == {32, 64}

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision.models import resnet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -41,6 +42,7 @@ _RATIOS = (0.5, 1.0, 2.0)  # height over width of anchors
 _UNLIKELY = 0.02  # boxes that are proposed with less are not looked at
 _SAME = 0.5  # intersection over union of two boxes of one cell
 _FINE = "fine"  # the level of every second pixel: boxes are drawn in it, but not proposed
+_LOT = 32  # boxes: the heads see whole lots of them
 _DRAWN = 128  # boxes at a time: each takes half a megabyte in the light network
 _COARSER = 192.0  # px: boxes from a quarter of it on are drawn in the next level, and so on
 
@@ -181,9 +183,10 @@ class MaskRCNN(nn.Module):
         self, levels: OrderedDict[str, Tensor], boxes: list[Tensor], size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """Of all boxes the logits of background and classes, and one correction of each."""
+        count, boxes = _fill_up(boxes)
         maps = self.boxes.box_roi_pool(levels, boxes, [size] * len(boxes))
         logits, deltas = self.boxes.box_predictor(self.boxes.box_head(maps))
-        return logits.float(), deltas.float()
+        return logits[:count].float(), deltas[:count].float()
 
     def choose(
         self,
@@ -217,12 +220,13 @@ class MaskRCNN(nn.Module):
         self, levels: OrderedDict[str, Tensor], boxes: list[Tensor], size: tuple[int, int]
     ) -> Tensor:
         """(n, MASK, MASK) logits of all boxes."""
+        count, boxes = _fill_up(boxes)
         maps = self.boxes.mask_roi_pool(levels, boxes, [size] * len(boxes))
         parts = [
             self.boxes.mask_predictor(self.boxes.mask_head(part))[:, 0]
             for part in maps.split(_DRAWN)
         ]
-        return torch.cat(parts).float()
+        return torch.cat(parts)[:count].float()
 
 
 class _OneBox(FastRCNNPredictor):  # type: ignore[misc]
@@ -231,6 +235,17 @@ class _OneBox(FastRCNNPredictor):  # type: ignore[misc]
     def __init__(self, neurons: int, classes: int) -> None:
         super().__init__(neurons, classes)
         self.bbox_pred = nn.Linear(neurons, 4)
+
+
+def _fill_up(boxes: list[Tensor]) -> tuple[int, list[Tensor]]:
+    """How many boxes there are, and with them as many empty ones as make whole lots.
+
+    For each number of boxes that it has not seen oneDNN makes kernels anew and keeps them, between
+    which freed memory is lost: numbers that differ from step to step made a training grow.
+    """
+    count = sum(len(each) for each in boxes)
+    *others, last = boxes
+    return count, [*others, functional.pad(last, (0, 0, 0, -count % _LOT))]
 
 
 def _counts_of(layer: nn.Module, given: dict[str, Tensor]) -> dict[str, Tensor]:
