@@ -34,6 +34,7 @@ from napari_unet.core.prediction import gather
 from napari_unet.core.resumable import is_resumable
 from napari_unet.core.starting import cell_diameters
 from napari_unet.core.training import resume, train
+from napari_unet.core.tuning import choices_for
 from napari_unet.core.types import Sample, Stepped, Validated
 
 SETS = {
@@ -48,8 +49,12 @@ AUGMENT = {
     "nuclei": AugmentConfig(scale=1.6, intensity=0.35, noise=0.06, blur=1.5, mix=1.0),
     "phase": AugmentConfig(),  # of one microscope: what it has never shown only costs time
 }
-THRESHOLDS, LEAST_SCORES = (0.6, 0.5, 0.4, 0.3), (0.25, 0.4, 0.5, 0.6)
-NECKS = (0.4, 0.5, 0.6, 0.7)
+CHOICES = {
+    "threshold": (0.6, 0.5, 0.4, 0.3),
+    "min_score": (0.25, 0.4, 0.5, 0.6),
+    "neck": (0.4, 0.5, 0.6, 0.7),
+    "overlap": (0.5, 0.3, 0.4, 0.6, 0.7),
+}
 
 
 def read_set(folder: Path) -> list[Sample]:
@@ -87,19 +92,21 @@ def split(samples: list[Sample], fraction: float, seed: int) -> tuple[list[Sampl
 
 
 def choose_instances(model: Model, samples: list[Sample]) -> InstanceConfig:
-    """Threshold, least score and neck with the highest mean AP on images as they are.
+    """What of `CHOICES` has the highest mean AP on images as they are.
 
     What is found in them is found as prediction does it.
     """
-    seen = [exhaust(gather(model, sample.image)) for sample in samples]
+    seen = [exhaust(gather(model, sample.image)).evidence() for sample in samples]
     truth = [sample.labels for sample in samples]
 
     def score(config: InstanceConfig) -> float:
-        found = [each.result(config).labels for each in seen]
+        found = [each.label(config).labels for each in seen]
         return float(evaluate(truth, found)["mean_ap"])
 
-    choices = itertools.product(THRESHOLDS, LEAST_SCORES, NECKS)
-    return max((InstanceConfig(threshold=t, min_score=s, neck=n) for t, s, n in choices), key=score)
+    choices = choices_for(model.card.evidence, CHOICES)
+    chosen = itertools.product(*choices.values())
+    ways = (InstanceConfig(**dict(zip(choices, each, strict=True))) for each in chosen)
+    return max(ways, key=score)
 
 
 def main() -> None:

@@ -43,7 +43,10 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, metavar="FILE", help="a report as .csv (images) or .json (all)"
     )
     parser.add_argument(
-        "--tune", action="store_true", help="find threshold and least score of --models on --images"
+        "--tune",
+        action="store_true",
+        help="find threshold, least score and, where cells are found whole, overlap of --models on "
+        "--images",
     )
     parser.add_argument("--save", action="store_true", help="store what --tune found in the models")
     add_flags(parser, PredictConfig)
@@ -143,8 +146,7 @@ def _tune(
         say(f"{path} · not stored: --save stores it in the model")
     row = {
         "model": path,
-        "threshold": tuned.after.threshold,
-        "min_score": tuned.after.min_score,
+        **tuned.values,
         "mean_ap_before": tuned.scores_before["mean_ap"],
         "mean_ap_best": tuned.scores_best["mean_ap"],
         "may_be_chance": tuned.margin,

@@ -21,6 +21,7 @@ configs = st.builds(
     threshold=st.sampled_from([0.2, 0.5, 0.7]),
     min_size=st.sampled_from([0, 5, 60]),
     min_score=st.sampled_from([0.0, 0.3]),
+    overlap=st.sampled_from([0.2, 0.5, 0.7]),
     fill_holes=st.booleans(),
     drop_border=st.booleans(),
 )

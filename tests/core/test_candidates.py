@@ -64,6 +64,9 @@ def test_a_cell_that_lies_in_a_surer_one_by_more_than_half_is_the_same():
     assert found.classes.tolist() == [1, 3]
     sure = dataclasses.replace(PLAIN, min_score=0.4)
     assert solid(boxes, [0.9, 0.8, 0.3]).label(sure).classes.tolist() == [1]
+    both = dataclasses.replace(sure, overlap=0.7)
+    boxes[1] = (6, 0, 26, 20)  # of which just that lies in the first one
+    assert solid(boxes, [0.9, 0.8, 0.3]).label(both).classes.tolist() == [1, 2]
 
 
 def test_small_and_cut_cells_are_left_out_with_their_masks():
@@ -101,8 +104,10 @@ def test_tiles_give_the_cells_of_the_whole(seed, count, tile, shape):
     """Each tile finds, of all cells that its context shows whole, the very same candidates."""
     rng = np.random.default_rng(seed)
     origin, size = rng.uniform(0, shape[::-1], (count, 2)), rng.uniform(4, 24, (count, 2))
+    # eighths of a pixel: moving a box to another origin and back rounds nothing
+    boxes = np.round(np.hstack([origin, origin + size]) * 8) / 8
     everything = dataclasses.replace(
-        solid(np.hstack([origin, origin + size]), rng.uniform(0.1, 1, count), shape),
+        solid(boxes, rng.uniform(0.1, 1, count), shape),
         masks=rng.integers(0, 256, (count, MASK, MASK), dtype=np.uint8),
     )
     expected = everything.label(PLAIN)

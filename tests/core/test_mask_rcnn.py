@@ -14,9 +14,10 @@ import torch
 from torchvision.models import WeightsEnum, get_weight, resnet18
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
+from napari_unet.core.candidates import MASK, Candidates
 from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model, load_model, save_model
-from napari_unet.core.config import PredictConfig, TrainConfig, WeightConfig
+from napari_unet.core.config import InstanceConfig, PredictConfig, TrainConfig, WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
 from napari_unet.core.matching import find_overlaps
@@ -278,6 +279,21 @@ def test_torchvision_is_not_imported_for_others():
         "find_model('unet'); sys.exit('torchvision' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_candidates_are_kept_that_are_cells_with_one_overlap_and_found_again_with_another():
+    """Of two that have three fifths in common both are kept, of two that are as good as one not."""
+    segmenter = MaskRCNNSegmenter(MaskRCNNConfig())
+    proposed = torch.tensor([[0.0, 0, 40, 40], [10, 0, 50, 40], [1, 0, 40, 40]])
+    deltas, sureness = torch.zeros(3, 4), torch.tensor([0.9, 0.8, 0.7])
+    ((boxes, scores, places),) = segmenter.net.choose([proposed], deltas, sureness, (64, 64), 0.05)
+    assert places.tolist() == [0, 1]  # the third is the first one
+    torch.testing.assert_close(boxes, proposed[:2])
+    masks = np.zeros((2, MASK, MASK), np.uint8)
+    masks[0, :, :14] = masks[1, :, 14:] = 255  # of the masks nothing is in common
+    found = Candidates(boxes.numpy(), scores.numpy(), masks, np.ones(2, np.uint8), (64, 64))
+    assert len(found.label(InstanceConfig(overlap=0.55)).scores) == 1
+    assert len(found.label(InstanceConfig(overlap=0.65)).scores) == 2
 
 
 def test_the_heads_see_whole_lots_of_boxes_whatever_their_number():

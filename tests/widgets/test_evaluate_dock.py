@@ -449,7 +449,7 @@ def test_what_tuning_finds_is_stored_only_when_asked(qtbot, dock, model, folder)
         click(qtbot, dock.store)
     assert read_card(path) == dataclasses.replace(CARD, instances=InstanceConfig(threshold=0.6))
     assert path.read_bytes().endswith(b"weights")
-    assert dock.bar.sentence == "Stored in “old”: threshold 0.6, least score 0.25."
+    assert dock.bar.sentence == "Stored in “old”: threshold 0.6 and least score 0.25."
     assert not dock.store.isEnabled()
 
 

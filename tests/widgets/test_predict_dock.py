@@ -586,12 +586,17 @@ def test_one_image_is_no_stack(qtbot, dock):
     assert dock.whole.text() == "whole image"
 
 
-def test_what_is_of_maps_is_grey_for_a_model_of_whole_cells(dock, folder):
+def test_what_says_nothing_to_a_model_is_grey_with_the_reason(dock, folder):
     inputs = [dock.more_instances.input("neck"), dock.prediction.input("tta")]
+    overlap = dock.more_instances.input("overlap")
     assert all(each.enabled for each in inputs)
+    assert not overlap.enabled
+    assert overlap.tooltip.startswith("of no use to this model: it tells what each pixel is")
     whole = write_model(folder / "whole.safetensors", dataclasses.replace(CARD, maps=0))
     dock.model.set_path(whole)
     dock.model.chosen.emit(whole)
     assert not any(each.enabled for each in inputs)
-    assert inputs[0].tooltip.startswith("of no use to this model")
+    assert inputs[0].tooltip == "of no use to this model: it finds whole cells"
+    assert overlap.enabled
+    assert overlap.tooltip.startswith("0.5: a cell with more than")
     assert dock.more_instances.input("fill_holes").enabled

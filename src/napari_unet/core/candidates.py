@@ -8,20 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from napari_unet.core.config import InstanceConfig
+from napari_unet.core.box_index import BoxIndex
+from napari_unet.core.config import EvidenceKind, InstanceConfig
 from napari_unet.core.instances import fill_holes, keep_cells
 from napari_unet.core.types import Instances, Prediction, Region
 
 MASK = 28
 """Edge of a mask in bins."""
-
-SAME = 0.5
-"""Of a mask: with more than so much of it in surer cells it is one of these seen again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +41,7 @@ class Candidates:
         Pixels of what was looked at.
     """
 
+    kind: ClassVar[EvidenceKind] = "candidates"
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     masks: NDArray[np.uint8]
@@ -101,8 +101,9 @@ class Candidates:
     def label(self, config: InstanceConfig) -> Prediction:
         """Give each pixel to the cell of the highest probability × score there.
 
-        Surest cells come first; one of which more than half lies in these is one of them, found
-        again, be it in another tile. The score of a cell is that of its box.
+        Surest cells come first. One is one of these, found again, be it in another tile, where more
+        than the share `overlap` of it lies in them, or where its box has more than that in common
+        with that of one of them. The score of a cell is that of its box.
         """
         first = np.argsort(-self.scores, kind="stable")
         return _draw(self.take(first[self.scores[first] >= config.min_score]), config)
@@ -117,15 +118,19 @@ def _draw(sorted_: Candidates, config: InstanceConfig) -> Prediction:
     highest = np.zeros(sorted_.shape, np.float32)
     kept: list[int] = []
     drawn: list[tuple[Region, NDArray[np.bool_]]] = []
+    surer = BoxIndex(sorted_.boxes)
     found = zip(sorted_.boxes, sorted_.masks, sorted_.scores, strict=True)
     for i, (box, mask, score) in enumerate(found):
+        if surer.is_shared(i, config.overlap):
+            continue
         region, soft = draw_mask(box, mask, sorted_.shape)
         inside = cut_out(soft, config)
         area = np.count_nonzero(inside)
         here, value = labels[region], soft * score
-        if not area or np.count_nonzero(inside & (here > 0)) > SAME * area:
+        if not area or np.count_nonzero(inside & (here > 0)) > config.overlap * area:
             continue
         kept.append(i)
+        surer.add(i)
         drawn.append((region, inside))
         paint(len(kept), inside, value, here, highest[region])
     seen, cells = finish(labels, len(kept), config)

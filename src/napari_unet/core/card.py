@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_unet.core.config import InstanceConfig, NormalizeConfig, from_dict, to_dict
+from napari_unet.core.config import (
+    EvidenceKind,
+    InstanceConfig,
+    NormalizeConfig,
+    from_dict,
+    to_dict,
+)
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_atomically
 from napari_unet.core.start_models import find_model_file, start_model_files
@@ -66,6 +72,11 @@ class ModelCard:
     maps: int = 0
     context: int = 0
     stride: int = 0
+
+    @property
+    def evidence(self) -> EvidenceKind:
+        """What its network gives to make cells of."""
+        return "maps" if self.maps else "candidates"
 
     def to_header(self) -> dict[str, str]:
         """As safetensors keeps it: text to text."""

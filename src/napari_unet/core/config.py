@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeAlias
 from napari_unet.core.errors import InputError
 
 ClassWeights: TypeAlias = Literal["balanced", "none"] | tuple[float, ...]
+EvidenceKind: TypeAlias = Literal["maps", "candidates"]
+"""What a network gives to make cells of: maps of pixels, or candidates for whole cells."""
 
 
 def option(
@@ -25,14 +27,14 @@ def option(
     limits: tuple[float, float] | None = None,
     choices: Sequence[Any] | None = None,
     advanced: bool = True,
-    of_maps: bool = False,
+    evidence: EvidenceKind | None = None,
 ) -> Any:
     """A dataclass field that can show itself in a form and on the command line.
 
-    What is `of_maps` says nothing to a model that finds whole cells.
+    What is of one kind of `evidence` says nothing to a model that gives another, see `applies`.
     """
     metadata = {
-        "of_maps": of_maps,
+        "evidence": evidence,
         "label": label,
         "why": why,
         "unit": unit,
@@ -185,7 +187,7 @@ class InstanceConfig:
         label="Split",
         why="a watershed parts cells that the net joined: +0.05 AP50 on DSB 2018 nuclei",
         choices=("watershed", "none"),
-        of_maps=True,
+        evidence="maps",
     )
     neck: float = option(
         0.7,
@@ -194,7 +196,15 @@ class InstanceConfig:
         "shallower part: 0 parts nothing. At 0.5 nets trained for minutes left a fifth more of "
         "the nuclei that touch joined; one trained for long parts too much at 0.7",
         limits=(0.0, 1.0),
-        of_maps=True,
+        evidence="maps",
+    )
+    overlap: float = option(
+        0.5,
+        label="Overlap",
+        why="a cell with more than this share of it in surer ones, or of its box in common with "
+        "one of them, is one of these found again",
+        limits=(0.1, 0.7),  # with more in common the network keeps one box
+        evidence="candidates",
     )
     fill_holes: bool = option(True, label="Fill holes", why="cells have no holes")
     drop_border: bool = option(
@@ -296,7 +306,7 @@ class PredictConfig:
         False,
         label="Average turns",
         why="the mean over 4 rotations × 2 mirrorings: 8 times the time, as in the paper's test",
-        of_maps=True,
+        evidence="maps",
     )
     device: str = option(
         "auto",
@@ -311,6 +321,11 @@ class PredictConfig:
         choices=("auto", "float32", "bfloat16"),
     )
     instances: InstanceConfig | None = None
+
+
+def applies(item: dataclasses.Field[Any], evidence: EvidenceKind) -> bool:
+    """Whether a field says something to a model that gives this kind of evidence."""
+    return item.metadata.get("evidence") in (None, evidence)
 
 
 def check_limits(config: Any) -> None:

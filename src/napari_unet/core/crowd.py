@@ -1,8 +1,8 @@
 """Which of the candidates of an image of any size are cells, of whatever part one asks.
 
-A candidate is a cell unless more than half of it lies in surer ones that are cells, and what
-becomes of these hangs on others in turn. But where it lies in no surer ones by half, cells or not,
-nothing else matters: so only heaps of candidates, such as a cell found again in the next tile, are
+A candidate is a cell unless it is one of surer ones that are cells, found again, and what becomes
+of these hangs on others in turn. But where it is none of the surer ones, cells or not, nothing else
+matters: so only heaps of candidates, such as a cell found again in the next tile, are
 followed, from tile to tile as far as they go. What one asks for first makes no difference.
 """
 
@@ -15,7 +15,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.candidates import SAME, Candidates, cut_out, draw_mask
+from napari_unet.core.box_index import share_boxes
+from napari_unet.core.candidates import Candidates, cut_out, draw_mask
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.regions import overlap, within
 from napari_unet.core.types import Region
@@ -31,8 +32,10 @@ class Drawn:
     Attributes
     ----------
     rank : Rank
+    box : (4,) float32 array
+        x1, y1, x2, y2 in pixels of the image.
     region : Region
-        Its box, as far as it lies in the image.
+        The pixels of the box, as far as it lies in the image.
     soft : (h, w) float32 array
         Probability of the cell at each pixel of it.
     inside : (h, w) bool array
@@ -42,6 +45,7 @@ class Drawn:
     """
 
     rank: Rank
+    box: NDArray[np.float32]
     region: Region
     soft: NDArray[np.float32]
     inside: NDArray[np.bool_]
@@ -85,7 +89,7 @@ class Crowd:
             if one.rank in self._is_cell or one.rank in contested:
                 continue
             surer = self._find(one.region, one.rank)
-            if _lies_in(one, surer):
+            if self._is_one_of(surer, one):
                 contested[one.rank] = one, surer
                 waiting += surer
             else:
@@ -93,7 +97,7 @@ class Crowd:
         for rank in sorted(contested):  # what decides a candidate is surer: it is decided
             one, surer = contested[rank]
             cells = [other for other in surer if self._is_cell[other.rank]]
-            self._is_cell[rank] = not _lies_in(one, cells)
+            self._is_cell[rank] = bool(one.inside.any()) and not self._is_one_of(cells, one)
 
     def _find(self, region: Region, surer_than: Rank | None = None) -> list[Drawn]:
         rows, columns = region
@@ -123,6 +127,7 @@ class Crowd:
             region, soft = draw_mask(here.boxes[place], here.masks[place], here.shape)
             self._drawn[tile, place] = Drawn(
                 (-float(here.scores[place]), tile, place),
+                here.boxes[place],
                 region,
                 soft,
                 cut_out(soft, self.config),
@@ -130,12 +135,15 @@ class Crowd:
             )
         return self._drawn[tile, place]
 
-
-def _lies_in(one: Drawn, others: Sequence[Drawn]) -> bool:
-    """Whether more than `SAME` of a mask lies in those of others."""
-    free = one.inside.copy()
-    for other in others:
-        common = overlap(one.region, other.region)
-        free[within(common, one.region)] &= ~other.inside[within(common, other.region)]
-    area = np.count_nonzero(one.inside)
-    return bool(area - np.count_nonzero(free) > SAME * area)
+    def _is_one_of(self, others: Sequence[Drawn], one: Drawn) -> bool:
+        """Whether a candidate is the same as others, as `Candidates.label` tells."""
+        share = self.config.overlap
+        boxes = np.array([other.box for other in others], np.float32).reshape(-1, 4)
+        if (share_boxes(one.box, boxes) > share).any():
+            return True
+        free = one.inside.copy()
+        for other in others:
+            common = overlap(one.region, other.region)
+            free[within(common, one.region)] &= ~other.inside[within(common, other.region)]
+        area = np.count_nonzero(one.inside)
+        return bool(area - np.count_nonzero(free) > share * area)

@@ -133,7 +133,7 @@ def tune_model(
     config: PredictConfig | None = None,
     min_size: int = 0,
 ) -> Generator[Tried, None, Tuned]:
-    """Find threshold and least score for a model, see `tuning.tune`; the model stays as it is.
+    """Find how cells are best made of what a model says; the model stays. See `tuning.tune`.
 
     Parameters are those of `score_model`.
 
@@ -155,4 +155,4 @@ def _see(
         if not known.any():
             continue
         stitcher = exhaust(gather(model, sample.image, config, name=sample.name))
-        yield Seen(stitcher.result, np.maximum(sample.labels, 0), known, min_size)
+        yield Seen(stitcher.evidence(), np.maximum(sample.labels, 0), known, min_size)

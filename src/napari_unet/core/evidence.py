@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.config import InstanceConfig
+from napari_unet.core.config import EvidenceKind, InstanceConfig
 from napari_unet.core.instances import label_instances
 from napari_unet.core.types import Prediction, Region
 
 
 class Evidence(Protocol):
-    """Maps of pixels, or candidates for cells."""
+    """Maps of pixels, or candidates for cells; `kind` tells which settings say something to it."""
+
+    kind: ClassVar[EvidenceKind]
 
     def label(self, config: InstanceConfig) -> Prediction:
         """Make cells of it."""
@@ -35,6 +37,7 @@ class Maps:
         How many of the first of them are probabilities of classes.
     """
 
+    kind: ClassVar[EvidenceKind] = "maps"
     values: NDArray[np.float32]
     classes: int
 

@@ -1,29 +1,31 @@
-"""Threshold and least score chosen on images with known cells, without the network."""
+"""How cells are made, chosen on images with known cells, without the network."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.config import InstanceConfig
+from napari_unet.core.config import EvidenceKind, InstanceConfig, applies
 from napari_unet.core.errors import InputError
+from napari_unet.core.evidence import Evidence
 from napari_unet.core.matching import Labels
 from napari_unet.core.metrics import ImageScores, average, drop_small, score_image
-from napari_unet.core.types import Prediction
 
-CHOICES: tuple[tuple[str, tuple[Any, ...]], ...] = (
-    ("threshold", (0.3, 0.4, 0.5, 0.6, 0.7)),
-    ("min_score", (0.0, 0.25, 0.4, 0.5, 0.6)),
-)
+Choices: TypeAlias = Mapping[str, tuple[Any, ...]]
+CHOICES: Choices = {
+    "threshold": (0.3, 0.4, 0.5, 0.6, 0.7),
+    "min_score": (0.0, 0.25, 0.4, 0.5, 0.6),
+    "overlap": (0.3, 0.5, 0.7),
+}
 """The fields of an `InstanceConfig` that are tuned, and what is tried."""
 
-_TITLES = {"threshold": "threshold", "min_score": "least score"}
+_TITLES = {"threshold": "threshold", "min_score": "least score", "overlap": "overlap"}
 _DOUBT = 0.3  # about the standard error of an AP near 0.6, of two states judged by the same cells
 
 
@@ -41,8 +43,8 @@ class Seen:
 
     Attributes
     ----------
-    label : callable of InstanceConfig to Prediction
-        Makes cells of it in one way.
+    evidence : Evidence
+        Of which cells are made in one way or another.
     truth : (H, W) int array
         > 0 a true cell.
     known : (H, W) bool array
@@ -51,7 +53,7 @@ class Seen:
         Instances of fewer pixels are left out on both sides.
     """
 
-    label: Callable[[InstanceConfig], Prediction]
+    evidence: Evidence
     truth: Labels
     known: NDArray[np.bool_]
     min_size: int = 0
@@ -78,6 +80,8 @@ class Tuned:
         As `metrics.evaluate` returns them: means over the images.
     margin : float
         Mean AP that may be chance, see `find_margin`.
+    names : tuple of str
+        The fields that were tried.
     """
 
     before: InstanceConfig
@@ -85,6 +89,7 @@ class Tuned:
     scores_before: dict[str, float]
     scores_best: dict[str, float]
     margin: float
+    names: tuple[str, ...]
 
     @property
     def gain(self) -> float:
@@ -100,23 +105,47 @@ class Tuned:
         before, best = self.scores_before["mean_ap"], self.scores_best["mean_ap"]
         on = f"on {cells} cells{f' of {images} images' if images > 1 else ''}"
         if self.best == self.before:
-            return f"{_words(self.before)} are the best {on}: mean AP {before:.3f}."
-        change = _changes(self.before, self.best)
+            return f"{self._words(self.before)} are the best {on}: mean AP {before:.3f}."
+        change = ", ".join(
+            f"{_TITLES[name]} {getattr(self.before, name):g} → {getattr(self.best, name):g}"
+            for name in self.names
+            if getattr(self.before, name) != getattr(self.best, name)
+        )
         if self.after == self.before:
             return (
-                f"{_words(self.before)} stay: {change} is ahead by {self.gain:.3f} mean AP {on}, "
-                f"and {self.margin:.3f} may be chance."
+                f"{self._words(self.before)} stay: {change} is ahead by {self.gain:.3f} mean AP "
+                f"{on}, and {self.margin:.3f} may be chance."
             )
         return f"{change}: mean AP {before:.3f} → {best:.3f} {on}."
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """Of the fields that were tried what they are from now on."""
+        return {name: getattr(self.after, name) for name in self.names}
+
+    @property
+    def words(self) -> str:
+        """The same for the person."""
+        return self._words(self.after)
+
+    def _words(self, config: InstanceConfig) -> str:
+        *most, last = (f"{_TITLES[name]} {getattr(config, name):g}" for name in self.names)
+        return f"{', '.join(most)} and {last}"
+
+
+def choices_for(evidence: EvidenceKind, choices: Choices = CHOICES) -> Choices:
+    """Those of the choices that say something to this kind of evidence."""
+    fields = {item.name: item for item in dataclasses.fields(InstanceConfig)}
+    return {name: each for name, each in choices.items() if applies(fields[name], evidence)}
+
 
 def tune(seen: Iterable[Seen], config: InstanceConfig) -> Generator[Tried, None, Tuned]:
-    """Try all of `CHOICES` on each image and find the one with the highest mean AP.
+    """Try all of `choices_for` what is seen, and find the way with the highest mean AP.
 
     Parameters
     ----------
     seen : iterable of Seen
-        Gone through once; one image is held at a time.
+        Of one kind of evidence. Gone through once; one image is held at a time.
     config : InstanceConfig
         The way before, which stands where nothing is better; of equals, that which changes least.
 
@@ -130,28 +159,31 @@ def tune(seen: Iterable[Seen], config: InstanceConfig) -> Generator[Tried, None,
     InputError
         If there is no image with a cell that counts.
     """
-    ways = _ways(config)
-    scores: list[list[ImageScores]] = [[] for _ in ways]
+    ways: list[InstanceConfig] = []
+    names: tuple[str, ...] = ()
+    scores: list[list[ImageScores]] = []  # of each image those of all ways
     for one in seen:
         if not one.known.any():
             continue
-        for of_way, score in zip(scores, _score_ways(one, ways), strict=True):
-            of_way.append(score)
-        yield Tried(len(scores[0]))
-    cells = sum(score.n_true for score in scores[0])
+        if not ways:
+            choices = choices_for(one.evidence.kind)
+            names, ways = tuple(choices), _ways(config, choices)
+        scores.append(_score_ways(one, ways))
+        yield Tried(len(scores))
+    cells = sum(of_image[0].n_true for of_image in scores)
     if not cells:
         raise InputError("There is no true cell to tune on: give images with painted cells.")
-    averages = [average(of_way) for of_way in scores]
+    averages = [average(of_way) for of_way in zip(*scores, strict=True)]
     best = max(range(len(ways)), key=lambda i: averages[i]["mean_ap"])  # of equals the first
-    return Tuned(config, ways[best], averages[0], averages[best], find_margin(cells))
+    return Tuned(config, ways[best], averages[0], averages[best], find_margin(cells), names)
 
 
-def _ways(config: InstanceConfig) -> list[InstanceConfig]:
-    """The config itself, then all combinations of `CHOICES`, those that change least first."""
-    names = [name for name, _ in CHOICES]
-    values = itertools.product(*(values for _, values in CHOICES))
-    others = [dataclasses.replace(config, **dict(zip(names, each, strict=True))) for each in values]
-    others.sort(key=lambda way: sum(getattr(way, n) != getattr(config, n) for n in names))
+def _ways(config: InstanceConfig, choices: Choices) -> list[InstanceConfig]:
+    """The config itself, then all combinations of choices, those that change least first."""
+    values = itertools.product(*choices.values())
+    each = (dict(zip(choices, chosen, strict=True)) for chosen in values)
+    others = [dataclasses.replace(config, **changes) for changes in each]
+    others.sort(key=lambda way: sum(getattr(way, n) != getattr(config, n) for n in choices))
     return [config, *(way for way in others if way != config)]
 
 
@@ -163,22 +195,10 @@ def _score_ways(seen: Seen, ways: list[InstanceConfig]) -> list[ImageScores]:
     for way in ways:
         everything = dataclasses.replace(way, min_score=0.0)
         if everything not in labelled:
-            all_of_them = seen.label(everything)
+            all_of_them = seen.evidence.label(everything)
             labelled[everything] = all_of_them.labels, all_of_them.scores
         labels, sureness = labelled[everything]
         kept = np.append(False, sureness >= way.min_score)
         found = drop_small(np.where(kept[labels], labels, 0), seen.min_size)
         scores.append(score_image(truth, found, seen.known))
     return scores
-
-
-def _words(config: InstanceConfig) -> str:
-    return f"threshold {config.threshold:g} and least score {config.min_score:g}"
-
-
-def _changes(before: InstanceConfig, after: InstanceConfig) -> str:
-    return ", ".join(
-        f"{_TITLES[name]} {getattr(before, name):g} → {getattr(after, name):g}"
-        for name, _ in CHOICES
-        if getattr(before, name) != getattr(after, name)
-    )

@@ -16,12 +16,13 @@ from napari_unet.core.annotation import supervision
 from napari_unet.core.config import AugmentConfig, InstanceConfig, PredictConfig, TrainConfig
 from napari_unet.core.dataset import TileSampler
 from napari_unet.core.device import DeviceReport
+from napari_unet.core.evidence import Evidence
 from napari_unet.core.matching import find_overlaps
 from napari_unet.core.metrics import evaluate
-from napari_unet.core.models.base import Segmenter, Stitcher
+from napari_unet.core.models.base import Segmenter
 from napari_unet.core.normalize import normalize
 from napari_unet.core.prediction import autocast, stitch_tiles
-from napari_unet.core.tuning import CHOICES, find_margin
+from napari_unet.core.tuning import choices_for, find_margin
 from napari_unet.core.types import Judging, Region, Sample
 
 Labels: TypeAlias = NDArray[np.int32]
@@ -81,8 +82,8 @@ class Validator:
             losses = [
                 torch.stack(list(segmenter.loss(batch).values())).sum() for batch in self._batches
             ]
-        stitchers = yield from self._look(segmenter)
-        found = yield from self._label(stitchers, self.instances)
+        seen = yield from self._look(segmenter)
+        found = yield from self._label(seen, self.instances)
         self.echoed = self._find_echoed(found)
         scores = self._evaluate(found)
         return {"loss": float(torch.stack(losses).mean()), **scores}
@@ -90,7 +91,7 @@ class Validator:
     def tune(
         self, segmenter: Segmenter, config: InstanceConfig, scores: dict[str, float]
     ) -> Generator[Judging, None, tuple[InstanceConfig, dict[str, float]]]:
-        """Choose threshold, then least score, with the highest mean AP on the held-out part.
+        """Choose one of `choices_for` after the other by the mean AP on the held-out part.
 
         Returns the config and `scores` brought up to date; a gain within the `margin`, or nothing
         to judge by, leaves the config as it is.
@@ -98,42 +99,42 @@ class Validator:
         if not self._views:
             return config, scores
         segmenter.net.eval()
-        stitchers = yield from self._look(segmenter)
-        base = self._evaluate((yield from self._label(stitchers, config)))
-        for name, values in CHOICES:
+        seen = yield from self._look(segmenter)
+        base = self._evaluate((yield from self._label(seen, config)))
+        for name, values in choices_for(seen[0].kind).items():
             best, best_scores = config, base
             for value in values:
                 other = dataclasses.replace(config, **{name: value})
                 each = base
                 if other != config:
-                    each = self._evaluate((yield from self._label(stitchers, other)))
+                    each = self._evaluate((yield from self._label(seen, other)))
                 if each["mean_ap"] > max(best_scores["mean_ap"], base["mean_ap"] + self.margin):
                     best, best_scores = other, each
             config, base = best, best_scores
         return config, {**scores, **base}
 
-    def _look(self, segmenter: Segmenter) -> Generator[Judging, None, list[Stitcher]]:
+    def _look(self, segmenter: Segmenter) -> Generator[Judging, None, list[Evidence]]:
         """What the network says of each image."""
-        stitchers: list[Stitcher] = []
+        seen: list[Evidence] = []
         for view in self._views:
             tiles = stitch_tiles(segmenter, view.image, self._where, PredictConfig(), view.region)
             while True:  # `yield from` would relay the tiles, which say nothing of the whole
                 try:
                     next(tiles)
                 except StopIteration as end:
-                    stitchers.append(end.value)
+                    seen.append(end.value.evidence())
                     break
-                yield Judging(len(stitchers), len(self._views))
-        return stitchers
+                yield Judging(len(seen), len(self._views))
+        return seen
 
     def _label(
-        self, stitchers: Sequence[Stitcher], config: InstanceConfig
+        self, seen: Sequence[Evidence], config: InstanceConfig
     ) -> Generator[Judging, None, list[Labels]]:
         """The cells of what was seen, made in one way."""
         found: list[Labels] = []
-        for stitcher in stitchers:
-            found.append(stitcher.result(config).labels)
-            yield Judging(len(found), len(stitchers))
+        for evidence in seen:
+            found.append(evidence.label(config).labels)
+            yield Judging(len(found), len(seen))
         return found
 
     def _evaluate(self, found: Sequence[Labels]) -> dict[str, float]:

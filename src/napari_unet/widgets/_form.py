@@ -23,10 +23,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.core.config import EvidenceKind, applies
+
 _UNSET = "not set"
 _LIMITS = "napari_unet_limits"
 _OPTIONAL = "napari_unet_optional"
 _WHOLE = "napari_unet_whole"
+_NO_USE: dict[EvidenceKind, str] = {
+    "maps": "of no use to this model: it tells what each pixel is, and finds a cell once",
+    "candidates": "of no use to this model: it finds whole cells",
+}
 _WORDS = {True: "yes", False: "no", None: _UNSET}
 
 
@@ -92,13 +98,13 @@ class Form(QWidget):
             with widget.changed.blocked():
                 _write(widget, getattr(config, name))
 
-    def show_use(self, mark: str, reason: str) -> None:
-        """Grey out the fields that have this mark in their metadata; "" lets them be set again."""
+    def show_use(self, evidence: EvidenceKind) -> None:
+        """Grey out the fields that say nothing to a model that gives this kind of evidence."""
         for field in dataclasses.fields(self._config):
-            if field.metadata.get(mark) and field.name in self._inputs:
-                widget = self._inputs[field.name]
-                widget.enabled = not reason
-                widget.tooltip = reason or _tooltip(field)
+            if field.name in self._inputs:
+                widget, used = self._inputs[field.name], applies(field, evidence)
+                widget.enabled = used
+                widget.tooltip = _tooltip(field) if used else _NO_USE[evidence]
 
     def input(self, name: str) -> ValueWidget[Any]:
         """The magicgui widget of one field."""

@@ -109,6 +109,7 @@ def describe(card: ModelCard) -> list[tuple[str, str]]:
         (
             "Tuned",
             f"threshold {tuned.threshold:.2f}, least sure {tuned.min_score:.2f}, "
+            f"{f'overlap {tuned.overlap:.2f}, ' if card.evidence == 'candidates' else ''}"
             f"cells ≥ {tuned.min_size} px",
         )
     )

@@ -1,4 +1,4 @@
-"""Threshold and least score of a model, found on the plane in view and stored when asked."""
+"""How a model makes cells, found on the plane in view and stored when asked."""
 
 from __future__ import annotations
 
@@ -96,12 +96,11 @@ class Tuner(PlaneWork):
 def _tune(read_truth: Callable[[], Sample], answer: Answer) -> Tuned:
     sample = read_truth()
     known = supervision(sample.labels, sample.complete)
-    seen = Seen(answer.evidence.label, sample.labels, known)
+    seen = Seen(answer.evidence, sample.labels, known)
     return exhaust(tune([seen], read_card(answer.model).instances))
 
 
 def _store(path: Path, tuned: Tuned) -> str:
     card = read_card(path)
     write_card(path, dataclasses.replace(card, instances=tuned.after))
-    threshold, least = tuned.after.threshold, tuned.after.min_score
-    return f"Stored in “{path.stem}”: threshold {threshold:g}, least score {least:g}."
+    return f"Stored in “{path.stem}”: {tuned.words}."

@@ -73,7 +73,7 @@ class EvaluateDock(Dock):
         self.first = ModelChoice("no model yet", optional=False)
         self.second = ModelChoice("no model yet", optional=False)
         self.tune = make_button(
-            "Tune A", "find threshold and least score of model A on these cells"
+            "Tune A", "find how model A makes the best cells of these, without training"
         )
         self.store = make_button("Store in A", "write what Tune found into the file of model A")
         self._rows = QFormLayout(self._settings)
@@ -127,7 +127,7 @@ class EvaluateDock(Dock):
         self._settings.setEnabled(False)
 
     def start_tuning(self) -> None:
-        """Find threshold and least score of model A; nothing is stored."""
+        """Find how model A makes the best cells; nothing is stored."""
         try:
             self._tuner.start(self._need_truth(), self._need_model(self.first))
         except InputError as error:

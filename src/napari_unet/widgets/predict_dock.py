@@ -323,9 +323,8 @@ class PredictDock(Dock):
             self._about.setText(f"<b>{path.stem}</b><table>{rows}</table>")
             self.instances.set(self._card.instances)
             self.more_instances.set(self._card.instances)
-            no_use = "" if self._card.maps else "of no use to this model: it finds whole cells"
             for form in (self.more_instances, self.prediction):
-                form.show_use("of_maps", no_use)
+                form.show_use(self._card.evidence)
         self._show_readiness()
 
     def _on_image(self) -> None:

@@ -12,9 +12,9 @@ from napari_unet.core.windows import shift
 class CandidateStitcher(Stitcher):
     """Keeps the candidates that reach into what a tile decides, and labels once.
 
-    A cell on a seam is found in both tiles, each of which has it as a whole in its context; with
-    more than half of its mask in a surer one it is the same. So a cell smaller than the context is
-    that of the whole image, whatever the tiles.
+    A cell on a seam is found in both tiles, each of which has it as a whole in its context, and
+    which are the same is told of all candidates at once. So a cell smaller than the context is that
+    of the whole image, whatever the tiles.
     """
 
     def __init__(self, region: Region) -> None:

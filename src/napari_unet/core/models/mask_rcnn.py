@@ -161,12 +161,12 @@ class MaskRCNNSegmenter(Segmenter):
         """The cells of each tile in pixels of the image; there is no mean of boxes over turns."""
         seen = image.shape[2], image.shape[3]
         image = resize(image, self.config.zoom)
-        size, room = (image.shape[2], image.shape[3]), self._room(image)
+        size, most = (image.shape[2], image.shape[3]), 2 * self._room(image)
         levels = self.net(image)
-        proposed = self.net.propose(size, *self.net.rate_anchors(image, levels), 2 * room)
+        proposed = self.net.propose(size, *self.net.rate_anchors(image, levels), most)
         logits, deltas = self.net.rate_boxes(levels, proposed, size)
         probabilities = torch.softmax(logits, dim=1)
-        found = self.net.choose(proposed, deltas, 1 - probabilities[:, 0], size, _LEAST_SURE, room)
+        found = self.net.choose(proposed, deltas, 1 - probabilities[:, 0], size, _LEAST_SURE)
         drawn = self.net.draw_masks(levels, [boxes for boxes, _, _ in found], size)
         masks = torch.round(torch.sigmoid(drawn) * 255).byte()
         kinds = (probabilities[:, 1:].argmax(1) + 1).byte()

@@ -40,7 +40,7 @@ _LAYERS = ("layer1", "layer2", "layer3", "layer4")
 _SIZES = (1.0, 2**0.5)  # anchors of a level, × its smallest
 _RATIOS = (0.5, 1.0, 2.0)  # height over width of anchors
 _UNLIKELY = 0.02  # boxes that are proposed with less are not looked at
-_SAME = 0.5  # intersection over union of two boxes of one cell
+_SAME = 0.7  # intersection over union of two boxes that are surely of one cell
 _FINE = "fine"  # the level of every second pixel: boxes are drawn in it, but not proposed
 _LOT = 32  # boxes: the heads see whole lots of them
 _DRAWN = 128  # boxes at a time: each takes half a megabyte in the light network
@@ -195,9 +195,11 @@ class MaskRCNN(nn.Module):
         sureness: Tensor,
         size: tuple[int, int],
         least: float,
-        room: int,
     ) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Of each image the corrected boxes, most sure first, one a cell: at most `room`.
+        """Of each image the corrected boxes, most sure first, without those that are the same.
+
+        A cell may still have several: which of them are one is decided later and in one way or
+        another, see `Candidates.label`.
 
         Returns
         -------
@@ -212,7 +214,7 @@ class MaskRCNN(nn.Module):
             boxes = clip_boxes_to_image(decoded[places], size)
             good = (sureness[places] > least) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(1)
             boxes, places = boxes[good], places[good]
-            kept = nms(boxes, sureness[places], _SAME)[:room]
+            kept = nms(boxes, sureness[places], _SAME)
             found.append((boxes[kept], sureness[places[kept]], places[kept]))
         return found
 
