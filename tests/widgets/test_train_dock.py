@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
 
 from fake_compute import CARD, REPORT, FakeCompute, answer_of, write_model
 from napari_unet.core.config import WEIGHT_PRESETS
+from napari_unet.core.models import MODELS
 from napari_unet.core.resumable import state_path
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import Prepared, Repainted, Stepped, Validated, Warned
@@ -392,3 +393,52 @@ def test_a_step_takes_the_gui_less_than_a_frame(qtbot, dock):
 def test_nothing_is_cut_beside_the_scroll_bar(qtbot, dock):
     dock._advanced.set_open(True)
     assert dock.body.parentWidget().minimumSizeHint().width() <= 300
+
+
+def network(dock) -> list[str]:
+    return [dock.network.itemText(row) for row in range(dock.network.count())]
+
+
+def test_the_network_is_chosen_where_training_begins_from_scratch(qtbot, dock):
+    assert network(dock) == ["that of nuclei"]
+    assert not dock.network.isEnabled()
+    assert dock.network.toolTip().startswith("training goes on with the network of this model")
+    start(dock, None)
+    assert dock.network.isEnabled()
+    assert network(dock) == ["default", "wide", "paper 2015"]
+    assert not dock.network.isVisible()  # folded away
+    dock._advanced.set_open(True)
+    dock.network.setFocus()
+    qtbot.keyClick(dock.network, Qt.Key.Key_End)
+    assert "31 million parameters" in dock.network.toolTip()
+    begin(qtbot, dock)
+    (call,) = dock.session.compute.trainings
+    assert call.options["preset"] == "paper"
+    assert (call.arguments[1].optimizer, call.arguments[1].tile) == ("sgd", 384)
+
+
+def test_the_networks_are_those_of_the_model_and_the_choice_is_kept(qtbot, dock):
+    start(dock, None)
+    dock.training.input("tile").value = 128
+    dock.network.setCurrentIndex(dock.network.findData("paper"))
+    qtbot.keyClick(dock.architecture, Qt.Key.Key_Down)
+    start(dock, None)
+    assert network(dock)[:2] == ["light", "ResNet-18"]
+    assert all("million parameters" in MODELS["mask-rcnn"].presets[name].why
+               for name in MODELS["mask-rcnn"].presets)  # fmt: skip
+    config = dock.config
+    assert (config.optimizer, config.batch_size) == ("adamw", 4)  # the paper's are its own
+    assert config.tile == 128  # what was set by hand stays
+    dock.network.setCurrentIndex(dock.network.findData("resnet50-coco"))
+    qtbot.keyClick(dock.architecture, Qt.Key.Key_Up)
+    start(dock, None)
+    assert dock.network.preset == "paper"
+    qtbot.keyClick(dock.architecture, Qt.Key.Key_Down)
+    begin(qtbot, dock)
+    (call,) = dock.session.compute.trainings
+    assert call.options["preset"] == "resnet50-coco"
+
+
+def start(dock, path) -> None:
+    """Choose what training starts from, as a person does."""
+    dock.start_from.activated.emit(dock.start_from.findData(path))

@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unet.core.annotation import check_trainable
-from napari_unet.core.config import AugmentConfig, NormalizeConfig, TrainConfig
+from napari_unet.core.config import TRAIN_PRESETS, AugmentConfig, NormalizeConfig, TrainConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.models import MODELS
 from napari_unet.core.resumable import is_resumable, state_path
@@ -26,6 +26,7 @@ from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import Fold, Form, guard_wheel, tidy
 from napari_unet.widgets._model_choice import ModelChoice
 from napari_unet.widgets._model_files import architecture_of, new_model_path
+from napari_unet.widgets._network_choice import NetworkChoice
 from napari_unet.widgets._plot import CurvePlot
 from napari_unet.widgets._preview import Preview
 from napari_unet.widgets._saved_line import SavedLine
@@ -73,6 +74,7 @@ class TrainDock(Dock):
             self.body.addWidget(widget)
         self.body.addStretch(1)
         self._connect()
+        self._show_network()
         self._show_readiness()
 
     def _build_settings(self) -> None:
@@ -109,7 +111,14 @@ class TrainDock(Dock):
         rows.addRow("Runs on", self.device)
 
     def _build_advanced(self) -> Fold:
-        self.training = Form(TrainConfig)
+        self.network = NetworkChoice()
+        self.network.currentIndexChanged.connect(self._show_preset)
+        self._preset_shown = TrainConfig()
+        first = QWidget()
+        rows = QFormLayout(first)
+        tidy(rows)
+        rows.addRow("Network", self.network)
+        self.training = Form(TrainConfig, rows=rows)
         self.training.changed.connect(self._show_held_out)
         self.augment = Form(AugmentConfig)
         self.normalize = Form(NormalizeConfig)
@@ -117,7 +126,7 @@ class TrainDock(Dock):
         layout = QVBoxLayout(content)
         layout.setContentsMargins(8, 0, 0, 0)
         for title, form in (
-            ("", self.training),
+            ("", first),
             ("Augmentation", self.augment),
             ("Grey values", self.normalize),
         ):
@@ -219,6 +228,7 @@ class TrainDock(Dock):
             config,
             output=self._output,
             architecture=self.architecture.currentData(),
+            preset=self.network.preset,
             start_from=self.start_from.path,
             class_names=self.session.class_names,
             resume=resume,
@@ -297,6 +307,7 @@ class TrainDock(Dock):
         self.saved.show_path(path)
         self.session.model = path
         self.start_from.refresh()
+        self._show_network()
         if self.live.isChecked():
             self._preview.show_model(path)
 
@@ -325,6 +336,7 @@ class TrainDock(Dock):
         self._output = path
         self.session.model = path
         self.start_from.refresh()
+        self._show_network()
 
     def _show_held_out(self, config: TrainConfig | None = None) -> None:
         fraction = (config or self.training.value()).val_fraction
@@ -347,12 +359,32 @@ class TrainDock(Dock):
 
     def _on_architecture(self) -> None:
         self.start_from.show_only(self.architecture.currentData())
+        self._show_network()
 
     def _on_start(self, path: Path | None) -> None:
         """A file that was browsed to may be of another family."""
         row = self.architecture.findData(architecture_of(path)) if path is not None else -1
         if row >= 0:
             self.architecture.setCurrentIndex(row)
+        self._show_network()
+
+    def _show_network(self) -> None:
+        self.network.show_presets(self.architecture.currentData(), self.start_from.path)
+        self._show_preset()
+
+    def _show_preset(self) -> None:
+        """Show how the chosen network is trained; what the person has set otherwise stays."""
+        before, after = self._preset_shown, TrainConfig()
+        if self.start_from.path is None:
+            after = TRAIN_PRESETS.get(self.network.preset, after)
+        shown = self.training.value()
+        news = {
+            item.name: getattr(after, item.name)
+            for item in dataclasses.fields(TrainConfig)
+            if getattr(shown, item.name) == getattr(before, item.name)
+        }
+        self.training.set(dataclasses.replace(shown, **news))
+        self._preset_shown = after
 
     def _on_theme(self, event: Any) -> None:
         self.plot.set_theme(self.session.viewer.theme)

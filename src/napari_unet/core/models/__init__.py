@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Preset:
+    """One network of a family: how the person calls it, and what it is good for."""
+
+    title: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Family:
     """What is known of a model family before it is imported.
 
@@ -23,7 +32,7 @@ class Family:
         For the person.
     module, segmenter : str
         A room beside this one and its `Segmenter`.
-    presets : tuple of str
+    presets : dict of str to Preset
         What its `Segmenter.configure` knows; the first one is the default.
     package, extra : str
         What it needs beyond torch, and the extra of ours that brings it; empty for nothing.
@@ -32,7 +41,7 @@ class Family:
     title: str
     module: str
     segmenter: str
-    presets: tuple[str, ...]
+    presets: Mapping[str, Preset]
     package: str = ""
     extra: str = ""
 
@@ -47,22 +56,40 @@ class Family:
         )
 
 
+_FOR_A_GPU = "million parameters: for a GPU"
+_PHOTOGRAPHS = "begins with weights learned from photographs, which are fetched once"
+
 MODELS: dict[str, Family] = {
-    "unet": Family("U-Net", "unet", "UNetSegmenter", ("default", "wide", "paper")),
+    "unet": Family(
+        "U-Net",
+        "unet",
+        "UNetSegmenter",
+        {
+            "default": Preset("default", "0.5 to 2 million parameters: trains on a laptop"),
+            "wide": Preset(
+                "wide", "1 to 4.4 million parameters: better outlines in twice the time"
+            ),
+            "paper": Preset(
+                "paper 2015",
+                "Ronneberger et al. to the letter, and how they trained it: 31 million parameters, "
+                "for a GPU",
+            ),
+        },
+    ),
     "mask-rcnn": Family(
         "Mask R-CNN",
         "mask_rcnn",
         "MaskRCNNSegmenter",
-        (
-            "default",
-            "resnet18",
-            "resnet34",
-            "resnet50",
-            "resnet18-imagenet",
-            "resnet34-imagenet",
-            "resnet50-imagenet",
-            "resnet50-coco",
-        ),
+        {
+            "default": Preset("light", "2.4 million parameters: trains on a laptop"),
+            "resnet18": Preset("ResNet-18", f"32 {_FOR_A_GPU}"),
+            "resnet34": Preset("ResNet-34", f"42 {_FOR_A_GPU}"),
+            "resnet50": Preset("ResNet-50", f"45 {_FOR_A_GPU}, the trunk of He et al. 2017"),
+            "resnet18-imagenet": Preset("ResNet-18, ImageNet", f"32 {_FOR_A_GPU}; {_PHOTOGRAPHS}"),
+            "resnet34-imagenet": Preset("ResNet-34, ImageNet", f"42 {_FOR_A_GPU}; {_PHOTOGRAPHS}"),
+            "resnet50-imagenet": Preset("ResNet-50, ImageNet", f"45 {_FOR_A_GPU}; {_PHOTOGRAPHS}"),
+            "resnet50-coco": Preset("ResNet-50, COCO", f"45 {_FOR_A_GPU}; {_PHOTOGRAPHS}"),
+        },
         package="torchvision",
         extra="mask-rcnn",
     ),
