@@ -39,13 +39,14 @@ def add_predict_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--probabilities",
         action="store_true",
-        help="also DIR/probabilities/<stem>.tif, float32, one channel a class",
+        help="also DIR/probabilities/<stem>.tif, float32, one channel a class; of a model that "
+        "makes cells of maps of pixels",
     )
     parser.add_argument(
         "--instances",
         choices=_WHOLE,
         help="also DIR/instances/<stem>: each cell as a whole, where others lie over it too, with "
-        "its score and class",
+        "its score and class; of images that fit into memory",
     )
     parser.add_argument(
         "--plane",

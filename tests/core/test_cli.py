@@ -322,6 +322,15 @@ def test_linked_squares_keep_their_numbers_while_they_move(movie, model, tmp_pat
     assert "leave --plane or --link out" in error.stderr
 
 
+def test_a_model_of_whole_cells_says_that_it_has_no_probabilities(folder, tmp_path):
+    out = tmp_path / "out"
+    asked = ("nuclei-mask-rcnn", folder / "images", "-o", out, "--probabilities")
+    error = call("predict", *asked, expect=2).stderr
+    assert "“nuclei-mask-rcnn” finds whole cells and has no --probabilities of pixels" in error
+    assert error.count("\n") == 1
+    assert not any(out.iterdir())
+
+
 def test_axes_are_asked_for_and_never_guessed(movie, model, tmp_path):
     plain, out = tmp_path / "plain.tif", tmp_path / "out"
     tifffile.imwrite(plain, tifffile.imread(movie)[:3], metadata=None, photometric="minisblack")

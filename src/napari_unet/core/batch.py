@@ -36,7 +36,10 @@ from napari_unet.core.types import (
     StackPrediction,
 )
 
-_CONVERT = "leave it out, and “napari-unet convert” makes such a file of their labels."
+_CONVERT = (
+    "leave it out, and “napari-unet convert” makes such a file of their labels, in which a pixel "
+    "is of one cell alone."
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Batch:
     link : bool
         Of whole stacks: a cell keeps its number from plane to plane.
     probabilities : bool
-        Also write the maps of images that fit into memory, beside the labels.
+        Also write the maps of images that fit into memory, beside the labels: of a model that
+        makes cells of maps.
     instances : Format, optional
         Also write each of their cells as a whole, with its score and class, in this format.
     scheduler, keep_maps
@@ -104,10 +108,15 @@ def predict_files(
     Raises
     ------
     InputError
-        If the model cannot be read or the table cannot be written. What is wrong with a file is
-        its `sentence`.
+        If the model cannot be read or has no probabilities where they are asked for, or the table
+        cannot be written. What is wrong with a file is its `sentence`.
     """
     model = load_model(batch.model, batch.config.device)
+    if batch.probabilities and model.card.evidence != "maps":
+        raise InputError(
+            f"“{Path(batch.model).stem}” finds whole cells and has no --probabilities of pixels: "
+            "leave it out; --instances keeps each cell whole, with its score."
+        )
     settings = _identify(batch)
     rows = read_rows(batch.folder / RESULTS)
     files: list[FileDone] = []
