@@ -3,6 +3,7 @@
     python benchmarks/large_images.py speed  [--size 8192] [--device auto]
     python benchmarks/large_images.py monai  [--size 4096] [--device auto]
     python benchmarks/large_images.py memory [--sizes 2048 32768] [--model nuclei]
+    python benchmarks/large_images.py peers  [--size 2048] [--minutes 3]
     python benchmarks/large_images.py kills  [--rounds 20]
 
 - speed: an image of synthetic nuclei in a zarr, float32, against the forward passes alone on
@@ -13,6 +14,9 @@
   `--window` px. Needs MONAI.
 - memory: highest resident memory above that of the process with the model loaded, each size in a
   process of its own. Most of the image is empty; nothing is left out for that.
+- peers: image in memory to labels, by StarDist and Cellpose with their own networks, trained on one
+  crop of it for some minutes, and their own tiling, and by the models of the package into a zarr;
+  the processor's seconds too, and AP50 against the truth of the sample. Needs what `peers.py` says.
 - kills: predictions killed at a random moment and called again until they are through; the labels
   have to be those of one that was left alone.
 
@@ -42,16 +46,20 @@ import zarr
 from napari_unet.core.checkpoint import load_model
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.device import resolve_device
+from napari_unet.core.events import exhaust
 from napari_unet.core.large_prediction import predict_large
 from napari_unet.core.lazy_image import open_image
+from napari_unet.core.metrics import evaluate
 from napari_unet.core.models.base import Segmenter
 from napari_unet.core.prediction import autocast, place
 from napari_unet.core.samples import make_sample
 from napari_unet.core.tiling import grid
 from napari_unet.core.types import BlockLabelled, ChunkWritten, Looking, TileDone
+from peers import PEERS
 
 _CELLS = 512  # px: edge of the part that is repeated
 _CHUNK = 512
+_SIZES = {"monai": 4096, "peers": 2048}
 
 
 def make_image(path: Path, size: int, every: int = 1) -> Path:
@@ -162,6 +170,47 @@ def measure_monai(given: argparse.Namespace, folder: Path) -> None:
     )
 
 
+def measure_peers(given: argparse.Namespace, folder: Path) -> None:
+    sample = make_sample("fluorescence", (_CELLS, _CELLS))
+    crop = sample.image[:, :256, :256], sample.labels[:256, :256]
+    times = -(-given.size // _CELLS)
+    image = np.tile(sample.image, (1, times, times))[:, : given.size, : given.size]
+    truth = _repeat_labels(sample.labels, times)[: given.size, : given.size]
+    stored = make_image(folder / "image.zarr", given.size)
+    for model in ("nuclei", "nuclei-mask-rcnn"):
+        begin, busy = time.perf_counter(), time.process_time()
+        exhaust(predict_large(model, open_image(stored), folder / f"{model}.zarr", PredictConfig()))
+        took = time.perf_counter() - begin, time.process_time() - busy
+        found = zarr.open_group(folder / f"{model}.zarr", mode="r")["0"][:]
+        _show_peer(model, given.size, took, evaluate(truth, found)["ap50"])
+    for name in ("stardist", "cellpose"):
+        find = PEERS[name]([crop], given.minutes, 0)
+        find(crop[0])  # what compiles does it now
+        begin, busy = time.perf_counter(), time.process_time()
+        found = np.asarray(find(image)).astype(np.int32)
+        took = time.perf_counter() - begin, time.process_time() - busy
+        _show_peer(name, given.size, took, evaluate(truth, found)["ap50"])
+
+
+def _repeat_labels(labels: np.ndarray, times: int) -> np.ndarray:
+    """The labels of an image that is repeated, each time with numbers of its own."""
+    step = int(labels.max())
+    rows = [
+        np.hstack([np.where(labels > 0, labels + step * (times * i + j), 0) for j in range(times)])
+        for i in range(times)
+    ]
+    return np.vstack(rows)
+
+
+def _show_peer(name: str, size: int, took: tuple[float, float], ap50: float) -> None:
+    pace = size**2 / took[0] / 1e6
+    print(
+        f"{name}: {took[0]:.1f} s ({took[1]:.1f} s of the processor), {pace:.2f} Mpx/s, "
+        f"AP50 {ap50:.3f}",
+        flush=True,
+    )
+
+
 def measure_memory(given: argparse.Namespace, folder: Path) -> None:
     for size in given.sizes:
         image = make_image(folder / f"{size}.zarr", size, every=8)
@@ -219,6 +268,7 @@ def main() -> None:
         ("speed", measure_speed),
         ("monai", measure_monai),
         ("memory", measure_memory),
+        ("peers", measure_peers),
         ("peak", measure_peak),
         ("kills", measure_kills),
     ):
@@ -228,10 +278,11 @@ def main() -> None:
         command.add_argument("--device", default="auto")
         command.add_argument("--folder", type=Path)
         command.add_argument("--tile", type=int, default=PredictConfig.tile)
-        command.add_argument("--size", type=int, default=4096 if name == "monai" else 8192)
+        command.add_argument("--size", type=int, default=_SIZES.get(name, 8192))
         command.add_argument("--sizes", type=int, nargs="+", default=[2048, 32768])
         command.add_argument("--window", type=int, default=256)
         command.add_argument("--rounds", type=int, default=20)
+        command.add_argument("--minutes", type=float, default=3)
         command.add_argument("--image", type=Path)
     given = parser.parse_args()
     with make_folder(given) as folder:

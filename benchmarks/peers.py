@@ -103,7 +103,12 @@ def stardist(crops: Crops, minutes: float, seed: int) -> Find:
         last = (images[-1:], labels[-1:])
         model.train(images, labels, validation_data=last, augmenter=augment)
         model.optimize_thresholds(images, labels)
-    return lambda image: model.predict_instances(ready(image))[0]
+
+    def find(image: np.ndarray) -> np.ndarray:
+        pixels = ready(image)
+        return model.predict_instances(pixels, n_tiles=model._guess_n_tiles(pixels))[0]
+
+    return find
 
 
 def cellpose(crops: Crops, minutes: float, seed: int) -> Find:

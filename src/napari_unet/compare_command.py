@@ -14,7 +14,7 @@ from napari_unet.say import say
 from napari_unet.train_command import add_settings_flags, read_settings
 
 if TYPE_CHECKING:
-    from napari_unet.core.contest import ContestEvent
+    from napari_unet.core.standings import ContestEvent
 
 _TABLE = "comparison.csv"
 
@@ -78,8 +78,8 @@ def run_compare(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _tell(event: ContestEvent) -> None:
-    from napari_unet.core.contest import Failed
-    from napari_unet.core.evaluation import Scored
+    from napari_unet.core.metrics import Scored
+    from napari_unet.core.standings import Failed
     from napari_unet.training_progress import tell_training
 
     if isinstance(event, Failed):

@@ -29,6 +29,7 @@ from napari_unet.failures import explain, say_what_is_missing
 from napari_unet.jobs import JOBS, Jobs, Work, rehearse, warm_up
 from napari_unet.messages import (
     Channel,
+    Compete,
     Done,
     Failed,
     Happened,
@@ -44,7 +45,12 @@ from napari_unet.messages import (
     Train,
 )
 
-_TITLES = {Train: "Training", Predict: "Prediction", PredictFiles: "Prediction"}
+_TITLES = {
+    Train: "Training",
+    Compete: "The comparison",
+    Predict: "Prediction",
+    PredictFiles: "Prediction",
+}
 _LAST_WORDS = 60.0  # seconds for a running step and its saving after the pipe has closed
 
 

@@ -14,7 +14,7 @@ from napari_unet.flags import add_flags, read_flags
 from napari_unet.say import say
 
 if TYPE_CHECKING:
-    from napari_unet.core.evaluation import Scored
+    from napari_unet.core.metrics import Scored
     from napari_unet.core.types import Sample
 
 
@@ -74,7 +74,8 @@ def _check(given: argparse.Namespace) -> None:
 
 
 def _judge_labels(given: argparse.Namespace) -> dict[str, Any]:
-    from napari_unet.core.evaluation import Scored, score_cells
+    from napari_unet.core.evaluation import score_cells
+    from napari_unet.core.metrics import Scored
     from napari_unet.core.files import expand, pair_by_stem
     from napari_unet.core.label_planes import find_size, open_cells, side_by_side
     from napari_unet.core.metrics import average

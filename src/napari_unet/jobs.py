@@ -21,7 +21,7 @@ from napari_unet import __version__
 from napari_unet.core.types import Sample, TileDone
 from napari_unet.core.windows import shift
 from napari_unet.failures import explain
-from napari_unet.messages import Predict, PredictFiles, Ready, Repaint, Train
+from napari_unet.messages import Compete, Predict, PredictFiles, Ready, Repaint, Train
 from napari_unet.shared_arrays import attach, attach_sample
 
 Work: TypeAlias = Generator[Any, Any, Any]
@@ -68,6 +68,20 @@ def train(request: Train, result: dict[str, Any]) -> Work:
         # of a training that goes on the best state may have been there before
         if _written_at(output) != before or (request.resume and output.exists()):
             result["model"] = str(output)
+
+
+def compete(request: Compete, result: dict[str, Any]) -> Work:
+    """Train a model of each kind; the result's "outcome" tells how they did."""
+    from napari_unet.core.contest import compete
+    from napari_unet.core.entries import choose_entries
+
+    result["outcome"] = yield from compete(
+        choose_entries(start_from=request.start_from),
+        [attach_sample(sample) for sample in request.samples],
+        request.config,
+        Path(request.folder),
+        class_names=request.class_names,
+    )
 
 
 def _copy(sample: Sample) -> Sample:
@@ -193,7 +207,7 @@ def _written_at(path: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_ino
 
 
-JOBS: Jobs = {Train: train, Predict: predict, PredictFiles: predict_files}
+JOBS: Jobs = {Train: train, Compete: compete, Predict: predict, PredictFiles: predict_files}
 
 
 def warm_up() -> Ready:

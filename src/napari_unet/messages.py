@@ -43,6 +43,21 @@ class Train:
 
 
 @dataclass(frozen=True, eq=False)
+class Compete:
+    """Train a model of each kind on the samples, in `folder`, and judge them by the same cells.
+
+    Each begins with the model of its kind in `start_from`, or from scratch: `contest.compete`.
+    """
+
+    job: int
+    samples: tuple[SharedSample, ...]
+    config: TrainConfig
+    folder: str
+    start_from: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Predict:
     """Predict a region of an image into `maps` (M, h, w) and `labels` (h, w).
 
@@ -173,7 +188,7 @@ class Failed:
     details: str = ""
 
 
-Request: TypeAlias = Train | Predict | PredictFiles | Repaint | Stop
+Request: TypeAlias = Train | Compete | Predict | PredictFiles | Repaint | Stop
 Reply: TypeAlias = Ready | NotReady | Started | Happened | Stopping | Done | Stopped | Failed
 
 

@@ -11,14 +11,15 @@ import pytest
 from napari_unet.core import contest, training
 from napari_unet.core.checkpoint import load_model
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.contest import Failed, Told, compete
+from napari_unet.core.contest import compete
 from napari_unet.core.entries import Entry, choose_entries
 from napari_unet.core.errors import InputError
-from napari_unet.core.evaluation import Scored, score_model, summarize
+from napari_unet.core.evaluation import score_model, summarize
 from napari_unet.core.events import exhaust
 from napari_unet.core.files import read_labels
-from napari_unet.core.metrics import score_image
+from napari_unet.core.metrics import Scored, score_image
 from napari_unet.core.models import MODELS
+from napari_unet.core.standings import Failed, Told
 from napari_unet.core.training_log import log_path
 from napari_unet.core.types import Prepared, Stepped
 

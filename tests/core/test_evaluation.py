@@ -12,7 +12,6 @@ from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import InstanceConfig, PredictConfig, to_dict
 from napari_unet.core.errors import InputError
 from napari_unet.core.evaluation import (
-    Scored,
     score_cells,
     score_labels,
     score_model,
@@ -20,7 +19,7 @@ from napari_unet.core.evaluation import (
     tune_model,
 )
 from napari_unet.core.events import exhaust
-from napari_unet.core.metrics import score_image
+from napari_unet.core.metrics import Scored, score_image
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
 from napari_unet.core.prediction import predict
 from napari_unet.core.training import train

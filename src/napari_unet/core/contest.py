@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 
@@ -23,31 +23,13 @@ from napari_unet.core.dataset import split_samples
 from napari_unet.core.disagreement import write_disagreements
 from napari_unet.core.entries import Entry
 from napari_unet.core.errors import InputError
-from napari_unet.core.evaluation import Scored, score_model, summarize
+from napari_unet.core.evaluation import score_model, summarize
 from napari_unet.core.events import relay
 from napari_unet.core.files import name_results, write_labels
-from napari_unet.core.standings import Outcome, Standing
+from napari_unet.core.metrics import Scored
+from napari_unet.core.standings import ContestEvent, Failed, Outcome, Standing, Told
 from napari_unet.core.training import check_samples, train
 from napari_unet.core.types import Prepared, Sample, Stepped, TrainEvent
-
-
-@dataclass(frozen=True)
-class Told:
-    """What training, and then scoring, says of one entry."""
-
-    name: str
-    event: TrainEvent | Scored
-
-
-@dataclass(frozen=True)
-class Failed:
-    """An entry could not be trained, for the reason that the sentence gives; the others go on."""
-
-    name: str
-    sentence: str
-
-
-ContestEvent: TypeAlias = Told | Failed
 
 
 def compete(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
@@ -15,19 +14,10 @@ from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.events import exhaust
 from napari_unet.core.matching import Cells, Labels, as_layers
-from napari_unet.core.metrics import ImageScores, average, drop_small, score_image
+from napari_unet.core.metrics import ImageScores, Scored, average, drop_small, score_image
 from napari_unet.core.prediction import gather, predict
 from napari_unet.core.tuning import Seen, Tried, Tuned, tune
 from napari_unet.core.types import Sample
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """One image was scored; `seconds` its prediction took, 0 where it was there already."""
-
-    name: str
-    scores: ImageScores
-    seconds: float = 0.0
 
 
 _FIGURES = ("ap50", "ap75", "f1_50", "pq", "seg", "mean_ap", "iou", "images", "n_true", "n_pred")

@@ -158,6 +158,15 @@ class ImageScores:
         return {f"{t:.2f}": float(ap) for t, ap in zip(THRESHOLDS, self.ap, strict=True)}
 
 
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One image was scored; `seconds` its prediction took, 0 where it was there already."""
+
+    name: str
+    scores: ImageScores
+    seconds: float = 0.0
+
+
 def score_image(
     truth: Cells, prediction: Cells, supervision: NDArray[np.bool_] | None = None
 ) -> ImageScores:

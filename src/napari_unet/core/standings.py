@@ -1,15 +1,39 @@
-"""How model families did on the same cells: a row for each, and which one is ahead by how much."""
+"""What is told of a contest of model families, and how they did on the same cells.
+
+Needs no torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from napari_unet.core.disagreement import Tally
+from napari_unet.core.metrics import Scored
 from napari_unet.core.tuning import find_margin
+from napari_unet.core.types import TrainEvent
 
 _FIGURES = ("ap50", "ap75", "mean_ap", "f1_50", "pq")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What training, and then scoring, says of one entry."""
+
+    name: str
+    event: TrainEvent | Scored
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An entry could not be trained, for the reason that the sentence gives; the others go on."""
+
+    name: str
+    sentence: str
+
+
+ContestEvent: TypeAlias = Told | Failed
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from napari_unet.messages import (
     Stopping,
 )
 from napari_unet.widgets._child import COMMAND, Child, Ended
-from napari_unet.widgets._jobs import Job, files, prediction, training
+from napari_unet.widgets._jobs import Job, contest, files, prediction, training
 from napari_unet.widgets._pixels import Pixels
 
 _TICK = 20  # ms between two looks at the inbox
@@ -56,6 +56,7 @@ class Compute(QObject):
     done(job : int, result : dict)
         Training: "model" (path). Prediction: "cells", "seconds", "classes" (n,), "scores" (n,),
         "labels" (h, w) int32 and "evidence" (`core.evidence`), of the region. Files: nothing.
+        Comparison: "outcome", a `core.standings.Outcome`.
     stopped(job : int, result : dict)
         Training: "model", the path where something was saved, else None. Prediction that had begun:
         "evidence" as above, final where a tile was done.
@@ -157,6 +158,22 @@ class Compute(QObject):
         if known is not None and known.posted and not known.stopping:
             self._children[0].post(job, lambda: known.repaint(sample))
 
+    def compete(
+        self,
+        sample: Sample,
+        config: TrainConfig,
+        folder: Path,
+        *,
+        start_from: Sequence[Path] = (),
+        class_names: Sequence[str] = (),
+    ) -> int:
+        """Train a model of each kind on one snapshot; see `core.contest.compete`."""
+        starts, names = tuple(map(str, start_from)), tuple(class_names)
+        number = next(self._numbers)
+        return self._begin(
+            contest(number, [sample], config, folder, start_from=starts, class_names=names)
+        )
+
     def predict(
         self,
         model: Path | str,
@@ -213,7 +230,7 @@ class Compute(QObject):
             return
         slowest = max(each.longest for each in self._jobs.values())
         least = self._patience if len(self._jobs) == 1 else max(self._patience, _SHARED)
-        known.allow(max(least, 3 * slowest), "answer Stop")
+        known.allow(max(least, known.patience, 3 * slowest), "answer Stop")
         self._children[0].post(job, lambda: Stop(job))
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from napari_unet.core.evidence import Evidence, Maps
 from napari_unet.core.normalize import percentiles
 from napari_unet.core.types import Region, Sample, TileDone
 from napari_unet.core.windows import shift, take_middle, take_window
-from napari_unet.messages import Predict, PredictFiles, Repaint, Train
+from napari_unet.messages import Compete, Predict, PredictFiles, Repaint, Train
 from napari_unet.shared_arrays import SharedArray, SharedArrays
 from napari_unet.widgets._pixels import Pixels
 
@@ -29,13 +29,14 @@ class Job:
 
     `make` copies the arrays into shared memory and gives the request; it takes its time and is
     called from a thread. `posted` means handed to that thread, `started` that the process has
-    taken it up.
+    taken it up. `patience` is how many seconds it may need to answer Stop.
     """
 
     number: int
     title: str
-    make: Callable[[Job], Train | Predict | PredictFiles]
+    make: Callable[[Job], Train | Compete | Predict | PredictFiles]
     output: Path | None = None
+    patience: float = 0.0
     posted: bool = False
     started: bool = False
     tried_twice: bool = False
@@ -135,6 +136,18 @@ def training(
         )
 
     return Job(number, "Training", make, Path(output))
+
+
+def contest(
+    number: int, samples: Sequence[Sample], config: TrainConfig, folder: Path, **more: Any
+) -> Job:
+    """The job of `Compute.compete`; it says nothing while a process of its own loads torch."""
+
+    def make(job: Job) -> Compete:
+        shared = tuple(job.arrays.share_sample(sample) for sample in samples)
+        return Compete(number, shared, config, str(folder), **more)
+
+    return Job(number, "The comparison", make, patience=60.0)
 
 
 def prediction(
