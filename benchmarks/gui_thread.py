@@ -95,7 +95,7 @@ def work(size: int, minutes: float) -> Stopwatch:
     wait(lambda: _layers.find(viewer, _layers.WEIGHTS, known.image) is not None)
     watch = Stopwatch()
     train = panels.show_panel("Train")
-    train.set_minutes(minutes)
+    train.budget.set_minutes(minutes)
     spin(10)
     sys.setprofile(watch)
     clicked = CLOCK()

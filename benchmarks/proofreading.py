@@ -161,7 +161,7 @@ def work(
     done = correct(hand, correct_panel, layer.data.copy(), read_labels(pair[1]))
     shoot("corrected")
     train = panels.show_panel("Train")
-    train.set_minutes(minutes)
+    train.budget.set_minutes(minutes)
     train.start_from.set_path(find_model_file(start))
     hand.press(train.bar.button)
     wait(lambda: train.bar.state in (TaskState.DONE, TaskState.FAILED))

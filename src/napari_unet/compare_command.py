@@ -72,7 +72,7 @@ def run_compare(given: argparse.Namespace) -> dict[str, Any]:
         "differences": [tally.row() for tally in outcome.tallies],
         "not_trained": [{"model": name, "why": why} for name, why in outcome.failed.items()],
         "better": outcome.better,
-        "conclusion": outcome.sentence,
+        "conclusion": outcome.conclude(),
         "table": str(table),
     }
 

@@ -178,7 +178,7 @@ class _Walk:
 
     def _train(self, panels: Any) -> None:
         train = panels.show_panel("Train")
-        train.set_minutes(self._minutes)
+        train.budget.set_minutes(self._minutes)
         train.bar.button.click()
         self._wait_for_bar(train.bar, 60 * self._minutes + _LATE, "The training did not end.")
         if train.session.model is None:

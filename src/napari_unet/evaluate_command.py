@@ -75,10 +75,9 @@ def _check(given: argparse.Namespace) -> None:
 
 def _judge_labels(given: argparse.Namespace) -> dict[str, Any]:
     from napari_unet.core.evaluation import score_cells
-    from napari_unet.core.metrics import Scored
     from napari_unet.core.files import expand, pair_by_stem
     from napari_unet.core.label_planes import find_size, open_cells, side_by_side
-    from napari_unet.core.metrics import average
+    from napari_unet.core.metrics import Scored, average
 
     pairs = pair_by_stem(expand(given.truth, "truth"), expand(given.prediction, "predictions"))
     scored = []

@@ -19,6 +19,7 @@ import pytest
 from napari_unet.core.card import read_card
 from napari_unet.core.config import InstanceConfig, PredictConfig, TrainConfig
 from napari_unet.core.errors import InputError
+from napari_unet.core.models import MODELS
 from napari_unet.core.normalize import percentiles
 from napari_unet.core.samples import make_sample
 from napari_unet.core.start_models import find_model_file
@@ -26,6 +27,7 @@ from napari_unet.core.types import Looking, Stepped, TileDone, Warned
 from napari_unet.failures import explain
 from napari_unet.messages import (
     Channel,
+    Compete,
     Done,
     Failed,
     Happened,
@@ -60,11 +62,11 @@ class Child:
         finally:
             alarm.cancel()
 
-    def until(self, *kinds: type) -> list:
+    def until(self, *kinds: type, patience: float = 20.0) -> list:
         """All messages up to the first one of these kinds."""
-        messages = [self.receive()]
+        messages = [self.receive(patience)]
         while not isinstance(messages[-1], kinds):
-            messages.append(self.receive())
+            messages.append(self.receive(patience))
         return messages
 
 
@@ -370,3 +372,32 @@ def test_a_stopped_training_says_whether_it_saved(real, tmp_path, discs, quick):
         stopped = real.until(Stopped, Failed, Done)[-1]
     assert stopped.result == {"model": str(tmp_path / "model")}
     assert (tmp_path / "model").is_file()
+
+
+def test_a_model_of_each_kind_is_trained_in_a_process_of_its_own(real, tmp_path, quick):
+    sample = make_sample("fluorescence", (256, 256), seed=1)
+    config = replace(quick, steps=2, batch_size=1, tile=64, validations=1, val_fraction=0.3)
+    with SharedArrays() as shared:
+        real.send(Compete(7, (shared.share_sample(sample),), config, str(tmp_path)))
+        messages = real.until(Done, Failed, patience=60)
+    assert isinstance(messages[-1], Done), messages[-1]
+    outcome = messages[-1].result["outcome"]
+    assert [one.name for one in outcome.standings] == list(MODELS)
+    assert all(Path(one.model).parent == tmp_path for one in outcome.standings)
+    assert all(one.memory > 10**8 for one in outcome.standings)
+    told = {m.event.name for m in messages[1:-1] if isinstance(m.event.event, Stepped)}
+    assert told == set(MODELS)
+
+
+def test_a_stopped_comparison_keeps_what_was_learnt(real, tmp_path, quick):
+    config = replace(quick, steps=None, minutes=5)
+    sample = make_sample("fluorescence", (256, 256), seed=1)
+    with SharedArrays() as shared:
+        real.send(Compete(8, (shared.share_sample(sample),), config, str(tmp_path)))
+        said = None
+        while not isinstance(said, Stepped):
+            said = getattr(getattr(real.receive(60), "event", None), "event", None)
+        real.send(Stop(8))
+        stopped = real.until(Stopped, Failed, Done, patience=60)[-1]
+    assert isinstance(stopped, Stopped), stopped
+    assert [path.stem for path in tmp_path.glob("*.safetensors")] == [next(iter(MODELS))]

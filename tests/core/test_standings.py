@@ -32,17 +32,21 @@ def outcome(cells, **mean_ap):
 def test_ahead_by_more_than_chance(cells, values, better, words):
     found = outcome(cells, **dict(zip("ab", values, strict=True)))
     assert found.better == better
-    assert re.search(words, found.sentence)
+    assert re.search(words, found.conclude())
+
+
+def test_the_sentence_calls_them_as_the_person_knows_them():
+    assert outcome(400, a=0.2, b=0.6).conclude({"a": "One"}).startswith("b is ahead of One by")
 
 
 def test_one_alone_is_ahead_of_nobody():
     found = outcome(100, a=0.5)
     assert found.better is None
-    assert found.sentence == "a alone was trained: there is nothing to compare it with."
+    assert found.conclude() == "a alone was trained: there is nothing to compare it with."
 
 
 def test_a_third_one_counts_only_where_it_is_second():
-    assert outcome(400, a=0.2, b=0.6, c=0.5).sentence.startswith("b is ahead of c by 0.100")
+    assert outcome(400, a=0.2, b=0.6, c=0.5).conclude().startswith("b is ahead of c by 0.100")
 
 
 def test_a_row_has_memory_in_megabytes():
@@ -51,3 +55,9 @@ def test_a_row_has_memory_in_megabytes():
     assert "gpu_memory_mb" not in row
     told = dataclasses.replace(standing("a", 0.4, 4), memory=None, gpu_memory=3_000_000).row()
     assert (told["memory_mb"], told["gpu_memory_mb"]) == (None, 3.0)
+
+
+def test_costs_are_in_the_units_that_a_person_reads():
+    assert standing("a", 0.4, 4).costs == {"seconds": 0.5, "minutes": 1.5, "memory": 0.7}
+    unknown = dataclasses.replace(standing("a", 0.4, 4), memory=None)
+    assert "memory" not in unknown.costs

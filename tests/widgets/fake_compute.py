@@ -73,6 +73,7 @@ class FakeCompute(QObject):
         self.trainings: list[Call] = []
         self.predictions: list[Call] = []
         self.batches: list[Call] = []
+        self.contests: list[Call] = []
         self.stops: list[int] = []
         self.repaints: list[tuple[int, Any]] = []
         self.partial: dict[int, Any] = {}
@@ -86,7 +87,8 @@ class FakeCompute(QObject):
         self.ready.emit(REPORT)
 
     def _number(self) -> int:
-        return 1 + len(self.trainings) + len(self.predictions) + len(self.batches)
+        calls = (self.trainings, self.predictions, self.batches, self.contests)
+        return 1 + sum(map(len, calls))
 
     def train(self, *arguments: Any, **options: Any) -> int:
         self.trainings.append(Call(self._number(), arguments, options))
@@ -99,6 +101,10 @@ class FakeCompute(QObject):
     def predict_files(self, *arguments: Any, **options: Any) -> int:
         self.batches.append(Call(self._number(), arguments, options))
         return self.batches[-1].job
+
+    def compete(self, *arguments: Any, **options: Any) -> int:
+        self.contests.append(Call(self._number(), arguments, options))
+        return self.contests[-1].job
 
     def repaint(self, job: int, sample: Any) -> None:
         self.repaints.append((job, sample))

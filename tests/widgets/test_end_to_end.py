@@ -138,7 +138,7 @@ def test_the_whole_job(make_napari_viewer, qtbot, material, tmp_path, monkeypatc
     assert not shown[outside].any()
 
     train = panels.show_panel("Train")
-    train.set_minutes(10)
+    train.budget.set_minutes(10)
     person.click(train.bar.button)
     qtbot.waitUntil(lambda: train.bar.state is TaskState.RUNNING, timeout=60_000)
     qtbot.wait(round(BUDGET * 60_000))

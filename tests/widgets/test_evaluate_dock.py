@@ -14,7 +14,8 @@ from fake_compute import FakeCompute, answer_of, write_model
 from napari_unet.core.card import ModelCard, read_card
 from napari_unet.core.comparison import Difference, Verdict
 from napari_unet.core.config import InstanceConfig
-from napari_unet.core.types import TileDone
+from napari_unet.core.standings import Outcome, Standing, Told
+from napari_unet.core.types import Stepped, TileDone
 from napari_unet.widgets import _cell_layers, _layers, _model_files, _planes
 from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
@@ -496,6 +497,99 @@ def test_nothing_is_cut_beside_the_scroll_bar(qtbot, dock):
     assert dock.body.parentWidget().minimumSizeHint().width() <= 300
     two_models(qtbot, dock)
     assert dock.body.parentWidget().minimumSizeHint().width() <= 300
+    click(qtbot, dock.of_new)
+    assert dock.body.parentWidget().minimumSizeHint().width() <= 300
+
+
+def scored(name, folder, mean_ap, minutes):
+    write_model(folder / f"{name}.safetensors", dataclasses.replace(CARD, architecture=name))
+    keys = ("ap50", "ap75", "f1_50", "pq", "seg", "iou", "seconds")
+    scores = {**dict.fromkeys(keys, 0.5), "mean_ap": mean_ap, "n_true": 400.0}
+    return Standing(
+        name, str(folder / f"{name}.safetensors"), scores, 9, minutes, 60, 12.0, 7 * 10**8
+    )
+
+
+def compete(qtbot, dock):
+    click(qtbot, dock.of_new)
+    click(qtbot, dock.bar.button)
+    contests = dock.session.compute.contests
+    qtbot.waitUntil(lambda: bool(contests))
+    return contests[-1]
+
+
+def test_a_model_of_each_kind_is_trained_and_compared(qtbot, dock, folder):
+    truth, one, other = four_cells()
+    dock.session.labels.data = truth
+    dock.budget.set_minutes(5.0)
+    call = compete(qtbot, dock)
+    assert not dock.first.isVisible()
+    sample, config, room = call.arguments
+    assert (sample.name, config.minutes) == ("hela", 5.0)
+    assert [path.stem for path in call.options["start_from"]] == ["nuclei", "nuclei-mask-rcnn"]
+    compute = dock.session.compute
+    compute.happened.emit(call.job, Told("unet", Stepped(7, 0.5, 150, 150, 0.1, 4.0)))
+    assert dock.bar.sentence == "Training · U-Net, model 1 of 2 · step 7 · 150 s left"
+    compute.happened.emit(call.job, Told("mask-rcnn", Stepped(7, 0.5, 150, 150, 0.1, 4.0)))
+    assert "Mask R-CNN, model 2 of 2" in dock.bar.sentence
+    standings = scored("unet", room, 0.4, 5.1), scored("mask-rcnn", room, 0.5, 5.2)
+    compute.done.emit(call.job, {"outcome": Outcome(standings, {}, ())})
+    assert not room.exists()
+    models = dock.first.path, dock.second.path
+    assert [read_card(path).architecture for path in models] == ["unet", "mask-rcnn"]
+    assert [path.parent for path in models] == [folder, folder]
+    assert dock.session.model == models[0]
+    # then where they differ, in the plane in view, and the figures stay those of the held-out part
+    answer(dock, one)
+    with qtbot.waitSignal(dock._judge.judged):
+        answer(dock, other)
+    assert counted(dock) == "A alone: 2 found · 1 false\nB alone: 1 found · 1 false"
+    rows = {row[0]: row[1:] for row in dock.table.texts()}
+    assert rows["mean AP"] == ["0.400", "<b>0.500</b>", "+0.100"]
+    assert rows["Training"] == ["<b>5.1 min</b>", "5.2 min", "+0.1 min"]
+    assert rows["Memory"] == ["<b>0.7 GB</b>", "<b>0.7 GB</b>", "+0.0 GB"]
+    assert dock.bar.sentence.startswith("Done · Mask R-CNN is ahead of U-Net by 0.100 mean AP")
+    assert "“hela U-Net " in dock.about.text()
+    assert dock._settings.isEnabled()
+
+
+def test_a_kind_that_cannot_be_trained_is_said_and_the_other_is_kept(qtbot, dock, folder, warned):
+    call = compete(qtbot, dock)
+    standings = (scored("unet", call.arguments[2], 0.4, 5.1),)
+    outcome = Outcome(standings, {"mask-rcnn": "Install torchvision."}, ())
+    dock.session.compute.done.emit(call.job, {"outcome": outcome})
+    assert warned[-1].endswith("there is nothing to compare it with. Install torchvision.")
+    assert dock.session.model.stem.startswith("hela U-Net ")
+
+
+def test_stop_keeps_what_a_kind_has_learnt(qtbot, dock, folder):
+    call = compete(qtbot, dock)
+    click(qtbot, dock.bar.button)
+    compute = dock.session.compute
+    assert compute.stops == [call.job]
+    write_model(call.arguments[2] / "unet.safetensors", CARD)
+    compute.stopped.emit(call.job, {})
+    assert re.fullmatch(
+        "Stopped · nothing was compared; “hela U-Net .*” is kept.", dock.bar.sentence
+    )
+    assert dock.session.model.exists()
+    assert not call.arguments[2].exists()
+
+
+def test_from_scratch_where_one_says_so(qtbot, dock):
+    dock.from_package.setChecked(False)
+    assert list(compete(qtbot, dock).options["start_from"]) == []
+
+
+def test_another_image_in_view_gets_no_layers_of_the_comparison(qtbot, dock, model):
+    call = compete(qtbot, dock)
+    model.add_image(np.zeros((8, 8)), name="other")
+    dock.session.image = model.layers["other"]
+    room = call.arguments[2]
+    standings = scored("unet", room, 0.4, 5.1), scored("mask-rcnn", room, 0.5, 5.2)
+    dock.session.compute.done.emit(call.job, {"outcome": Outcome(standings, {}, ())})
+    assert dock.session.compute.predictions == []
+    assert dock.bar.sentence.startswith("Done · Mask R-CNN is ahead")
 
 
 def test_each_kind_has_a_word_and_a_colour():

@@ -84,7 +84,7 @@ def test_at_most_seven_controls_show(dock):
 
 
 def test_train_sends_a_snapshot_and_what_the_panel_says(qtbot, dock, folder):
-    dock.set_minutes(5.0)
+    dock.budget.set_minutes(5.0)
     dock.training.input("batch_size").value = 7
     dock.session.weights = WEIGHT_PRESETS["falk-2019"]
     compute = begin(qtbot, dock)

@@ -19,7 +19,6 @@ from napari_unet.core.prediction import gather, predict
 from napari_unet.core.tuning import Seen, Tried, Tuned, tune
 from napari_unet.core.types import Sample
 
-
 _FIGURES = ("ap50", "ap75", "f1_50", "pq", "seg", "mean_ap", "iou", "images", "n_true", "n_pred")
 
 

@@ -5,7 +5,7 @@ Needs no torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -71,6 +71,12 @@ class Standing:
     memory: int | None = None
     gpu_memory: int | None = None
 
+    @property
+    def costs(self) -> dict[str, float]:
+        """Seconds of a prediction, minutes and GB of the training, as far as they are known."""
+        costs = {"seconds": self.scores["seconds"], "minutes": self.minutes}
+        return costs if self.memory is None else {**costs, "memory": self.memory / 1e9}
+
     def row(self) -> dict[str, Any]:
         """As a row of a table; memory in MB (10⁶ bytes), that of the GPU where there is one."""
         row: dict[str, Any] = {"model": self.name}
@@ -109,16 +115,15 @@ class Outcome:
         first, *others = self._ranked()
         return first.name if others and self._gap > self._margin else None
 
-    @property
-    def sentence(self) -> str:
-        """Which one is better, by the mean AP."""
-        first, *others = self._ranked()
+    def conclude(self, titles: Mapping[str, str] | None = None) -> str:
+        """Which one is better, by the mean AP, in a sentence that calls them by these titles."""
+        first, *others = ((titles or {}).get(one.name, one.name) for one in self._ranked())
         if not others:
-            return f"{first.name} alone was trained: there is nothing to compare it with."
-        on = f"on {first.scores['n_true']:.0f} held-out cells"
+            return f"{first} alone was trained: there is nothing to compare it with."
+        on = f"on {self.standings[0].scores['n_true']:.0f} held-out cells"
         if not self._gap:
-            return f"{first.name} and {others[0].name} are equal in mean AP {on}."
-        ahead = f"{first.name} is ahead of {others[0].name} by {self._gap:.3f} mean AP {on}"
+            return f"{first} and {others[0]} are equal in mean AP {on}."
+        ahead = f"{first} is ahead of {others[0]} by {self._gap:.3f} mean AP {on}"
         if self.better is None:
             return f"{ahead}, but {self._margin:.3f} may be chance: paint more to tell them apart."
         return f"{ahead}; {self._margin:.3f} would be chance."

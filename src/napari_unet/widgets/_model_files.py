@@ -76,6 +76,17 @@ def rename_model(path: Path, name: str) -> Path:
     target = path.with_name(f"{name}{SUFFIX}")
     if target.exists() and not target.samefile(path):
         raise InputError(f"There is a model “{target.stem}” already: choose another name.")
+    return move_model(path, target)
+
+
+def move_model(path: Path, target: Path) -> Path:
+    """Move a model file, with what lies beside it, to a path that is free in the same disk.
+
+    Raises
+    ------
+    InputError
+        If it is no longer there or the disk refuses.
+    """
     try:
         renamed = path.rename(target)
         for beside in (log_path, state_path):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
-
-from napari_unet.core.metrics import ImageScores
 
 FIGURES = {
     "ap50": ("AP50", "share of found among all cells, true and false, at IoU 0.5: TP/(TP+FP+FN)"),
@@ -21,18 +19,33 @@ FIGURES = {
 }
 """Names of `ImageScores.summary` as the person reads them, and what they mean."""
 
-SECONDS = "Seconds"
+COSTS = {
+    "seconds": ("Seconds", "that the network takes for one image", "{:.1f} s"),
+    "minutes": ("Training", "minutes, looks at the held-out part included", "{:.1f} min"),
+    "memory": ("Memory", "that its training held at most, torch itself included", "{:.1f} GB"),
+}
+"""What a prediction or a model may cost, in the unit of its format; less is better."""
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """One prediction: what it is called, in which colour, its scores, and seconds of the net."""
+    """One prediction, or the model that made it.
+
+    Attributes
+    ----------
+    title, color : str
+    scores : mapping
+        The keys of `FIGURES`.
+    by_class : mapping of class to AP50
+    costs : mapping
+        Some keys of `COSTS`.
+    """
 
     title: str
     color: str
-    scores: ImageScores
-    by_class: dict[int, ImageScores]
-    seconds: float | None = None
+    scores: Mapping[str, float]
+    by_class: Mapping[int, float] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 class ScoreTable(QWidget):
@@ -58,15 +71,15 @@ class ScoreTable(QWidget):
                 label.setStyleSheet(f"color: {color}" if color else "")
             self._rows = 1
         for key, (name, why) in FIGURES.items():
-            self._add_row(name, why, [column.scores.summary()[key] for column in columns])
+            self._add_row(name, why, [column.scores[key] for column in columns])
         kinds = sorted({kind for column in columns for kind in column.by_class})
         for kind in kinds:
             name = class_names[kind - 1] if kind <= len(class_names) else f"class {kind}"
-            of_class = [column.by_class.get(kind) for column in columns]
-            values = [float("nan") if one is None else float(one.ap[0]) for one in of_class]
+            values = [column.by_class.get(kind, float("nan")) for column in columns]
             self._add_row(f"AP50 {name}", f"AP50 of the cells of class {name} alone", values)
-        if two and all(column.seconds is not None for column in columns):
-            self._add_seconds([column.seconds or 0.0 for column in columns])
+        for key, (name, why, form) in COSTS.items():
+            if two and all(key in column.costs for column in columns):
+                self._add_cost(name, why, form, [column.costs[key] for column in columns])
 
     def clear(self) -> None:
         """Show nothing."""
@@ -97,13 +110,13 @@ class ScoreTable(QWidget):
             gap = values[1] - values[0]
             self._put(row, 3, f"{gap:+.3f}" if gap == gap else "–", why)
 
-    def _add_seconds(self, seconds: Sequence[float]) -> None:
-        row, why = self._next_row(), "that the network took for this plane"
-        self._put(row, 0, SECONDS, why)
-        for at, value in enumerate(seconds, 1):
-            text = f"{value:.1f} s"
-            self._put(row, at, f"<b>{text}</b>" if value == min(seconds) else text, why)
-        self._put(row, 3, f"{seconds[1] - seconds[0]:+.1f} s", why)
+    def _add_cost(self, name: str, why: str, form: str, values: Sequence[float]) -> None:
+        row = self._next_row()
+        self._put(row, 0, name, why)
+        for at, value in enumerate(values, 1):
+            text = form.format(value)
+            self._put(row, at, f"<b>{text}</b>" if value == min(values) else text, why)
+        self._put(row, 3, form.replace(":", ":+").format(values[1] - values[0]), why)
 
     def _next_row(self) -> int:
         self._rows += 1

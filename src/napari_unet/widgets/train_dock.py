@@ -20,6 +20,7 @@ from napari_unet.core.models import MODELS
 from napari_unet.core.resumable import is_resumable, state_path
 from napari_unet.core.start_models import start_model_files
 from napari_unet.core.types import Region, Sample
+from napari_unet.widgets._budget import Budget
 from napari_unet.widgets._channel_choice import ChannelChoice
 from napari_unet.widgets._device_badge import DeviceBadge
 from napari_unet.widgets._dock import Dock
@@ -36,9 +37,6 @@ from napari_unet.widgets._worker import run
 
 if TYPE_CHECKING:
     import napari.viewer
-
-BUDGETS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Minutes to choose from."""
 
 _REPAINT_MS = 700  # the hand rests
 
@@ -87,10 +85,7 @@ class TrainDock(Dock):
         self.start_from.set_path(next(iter(start_model_files()), None))
         self.start_from.show_only(self.architecture.currentData())
         self.start_from.chosen.connect(self._on_start)
-        self.budget = QComboBox()
-        for minutes in BUDGETS:
-            self.budget.addItem("30 s" if minutes == 0.5 else f"{minutes:g} min", minutes)
-        self.budget.setCurrentIndex(BUDGETS.index(TrainConfig().minutes))
+        self.budget = Budget()
         self.budget.setToolTip("the learning rate falls to zero over it; the best state is kept")
         self.held_out = QLabel()
         self.held_out.setWordWrap(True)
@@ -98,8 +93,7 @@ class TrainDock(Dock):
         self.live.setChecked(True)
         self.live.setToolTip("predicts the visible field each time the model gets better")
         self.device = DeviceBadge()
-        for combo in (self.architecture, self.budget):
-            guard_wheel(combo)
+        guard_wheel(self.architecture)
         rows = QFormLayout(self._settings)
         tidy(rows)
         rows.addRow("Model", self.architecture)
@@ -158,20 +152,12 @@ class TrainDock(Dock):
         """What the panel says, with the weight map of the session."""
         config: TrainConfig = dataclasses.replace(
             self.training.value(),
-            minutes=self.budget.currentData(),
+            minutes=self.budget.minutes,
             augment=self.augment.value(),
             normalize=self.normalize.value(),
             weights=self.session.weights,
         )
         return config
-
-    def set_minutes(self, minutes: float) -> None:
-        """Choose a budget, also one that the list does not offer."""
-        row = self.budget.findData(minutes)
-        if row < 0:
-            self.budget.addItem(f"{minutes:g} min", minutes)
-            row = self.budget.count() - 1
-        self.budget.setCurrentIndex(row)
 
     def start(self) -> None:
         """Take a snapshot of the annotation off the GUI thread, check it, and train on it."""
