@@ -11,9 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_unet.core.comparison import Difference, Pair, Verdict, differ, explain
+from napari_unet.core.comparison import (
+    Difference,
+    Pair,
+    Verdict,
+    differ,
+    explain,
+    explain_sample,
+)
 from napari_unet.core.errors import InputError
 from napari_unet.core.metrics import THRESHOLDS, score_image
+from napari_unet.core.types import Sample
 
 images = st.tuples(st.integers(1, 6), st.integers(1, 7)).flatmap(
     lambda shape: st.tuples(
@@ -224,3 +232,32 @@ def test_bad_input_is_a_sentence():
         explain(labels, labels.astype(np.int64) * 3_000_000_000)
     with pytest.raises(InputError, match="same size"):
         explain(labels, row((1, 5)))
+
+
+def test_cells_that_overlap_are_matched_and_placed_as_wholes():
+    """Two bars that cross; a speck of the prediction lies wholly under another of its cells."""
+    one, two = np.zeros((2, 20, 20), np.int32)
+    one[8:12, 2:18], two[2:18, 8:12] = 1, 2
+    found = explain((one, two), (3 * two, 3 * one, np.where(one * two, 9, 0)))
+    assert {pair.true: pair.predicted for pair in found.pairs} == {1: 3, 2: 6}
+    assert [pair.iou for pair in found.pairs] == [1, 1]
+    assert found.places[Verdict.TRUE_POSITIVE] == (
+        (slice(8, 12), slice(2, 18)),
+        (slice(2, 18), slice(8, 12)),
+    )
+    assert found.places[Verdict.FALSE_POSITIVE] == ((slice(8, 12), slice(8, 12)),)
+    assert found.scores.n_pred == 3
+
+
+def test_wholes_of_a_sample_count_and_their_classes_too():
+    one, two = np.zeros((2, 20, 20), np.int32)
+    one[8:12, 2:18], two[2:18, 8:12] = 1, 2
+    sample = Sample(one[None], np.maximum(one, two), None, {1: 1, 2: 2}, "bars")
+    flat = explain_sample(sample, (one, two), {1: 1, 2: 2})
+    assert min(pair.iou for pair in flat.pairs) < 1
+    found = explain_sample(sample, (one, two), {1: 1, 2: 1}, (one, two))
+    assert [pair.iou for pair in found.pairs] == [1, 1]
+    assert {kind: (s.n_true, s.n_pred) for kind, s in found.by_class.items()} == {
+        1: (1, 2),
+        2: (1, 0),
+    }

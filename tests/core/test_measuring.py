@@ -148,11 +148,12 @@ def test_a_stack_is_measured_frame_by_frame():
 def test_cells_that_overlap_are_measured_over_all_their_pixels(cells, image):
     numbers = (7, 2, 5)
     layers = [mask * number for number, mask in zip(numbers, cells, strict=True)]
-    table = measure_layers(layers, image, (0.5, 0.25), "um")
+    said = {2: "B", 5: "A"}, {7: 0.25}
+    table = measure_layers(layers, image, (0.5, 0.25), "um", *said)
     present = [(n, cells[numbers.index(n)]) for n in (2, 5, 7) if cells[numbers.index(n)].any()]
     assert table["label"].tolist() == [number for number, _ in present]
     for row, (number, mask) in enumerate(present):
-        alone = measure(mask * number, image, (0.5, 0.25), "um")
+        alone = measure(mask * number, image, (0.5, 0.25), "um", *said)
         assert list(table) == list(alone)
         for name, values in alone.items():
             np.testing.assert_array_equal(table[name][row], values[0])

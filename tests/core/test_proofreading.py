@@ -14,6 +14,7 @@ from napari_unet.core.proofreading import (
     combine,
     find_cell,
     judge_cells,
+    make_whole,
     merge,
     reject,
     reshape,
@@ -253,3 +254,44 @@ def test_a_cell_that_the_border_cuts_is_no_fragment():
     ranked = dict(rank_cells(labels))
     assert ranked[6] > 0.5
     assert ranked[5] < 0.2
+
+
+def whole_at(prediction, annotation, point, whole):
+    """The cell at a point with what is hidden of it."""
+    cell = find_cell(prediction, annotation, point)
+    box = ndi.find_objects(whole.astype(int))[0]
+    return make_whole(cell, whole[box], box, point, prediction, annotation)
+
+
+def test_a_whole_cell_takes_what_was_rejected_and_leaves_what_is_open(two):
+    prediction, annotation = two
+    whole = disc(prediction.shape, (30, 30), 16)
+    hidden = whole & (prediction == 7)
+    assert hidden.sum() > 20
+    point = (30, 30)
+    after = apply(annotation, accept(annotation, whole_at(*two, point, whole), 1))
+    np.testing.assert_array_equal(after == 1, whole & ~hidden)
+    assert judge_cells(prediction, after)[7] is Verdict.OPEN
+    rejected = apply(annotation, reject(annotation, find_cell(*two, (30, 53))))
+    after = apply(rejected, accept(rejected, whole_at(prediction, rejected, point, whole), 1))
+    np.testing.assert_array_equal(after == 1, whole)
+    accepted = apply(annotation, accept(annotation, find_cell(*two, (30, 53)), 2))
+    after = apply(accepted, accept(accepted, whole_at(prediction, accepted, point, whole), 1))
+    np.testing.assert_array_equal(after == 1, whole & ~hidden)
+    np.testing.assert_array_equal(after == 2, prediction == 7)
+
+
+def test_a_whole_cell_of_another_prediction_is_left_out(two):
+    elsewhere = disc(two[0].shape, (30, 48), 10)
+    cell = whole_at(*two, (30, 30), elsewhere)
+    np.testing.assert_array_equal(cell.mask, find_cell(*two, (30, 30)).mask)
+
+
+def test_a_whole_cell_may_end_at_the_edge_of_the_plane():
+    prediction = np.zeros((20, 20), np.int32)
+    prediction[:6, :6] = 4
+    whole = np.zeros((20, 20), bool)
+    whole[:9, :7] = True
+    cell = whole_at(prediction, np.zeros_like(prediction), (2, 2), whole)
+    annotation = np.zeros_like(prediction)
+    np.testing.assert_array_equal(apply(annotation, accept(annotation, cell, 1)) == 1, whole)

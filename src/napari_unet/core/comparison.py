@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import supervision
 from napari_unet.core.errors import InputError
 from napari_unet.core.label_boxes import find_boxes
-from napari_unet.core.matching import Labels, find_overlaps
+from napari_unet.core.matching import Cells, as_layers, find_overlaps
 from napari_unet.core.metrics import ImageScores, score_classes, score_overlaps
 from napari_unet.core.types import Region, Sample
 
@@ -61,7 +61,8 @@ class MatchMap:
         The cells of each kind under the numbers that they have, 0 elsewhere: true positives,
         false positives and merged ones are cells of the prediction, false negatives and split
         ones of the truth. Merged and split are as for `ImageScores`; a cell that is one may be a
-        true or false positive or negative as well. Cells that do not count stand in none.
+        true or false positive or negative as well. Cells that do not count stand in none. Of
+        cells that overlap one is drawn over the other.
     places : dict of Verdict to tuple of Region
         The bounding box of each of these cells, in the order of their numbers.
     pairs : tuple of Pair
@@ -101,8 +102,8 @@ class DifferenceMap:
 
 
 def explain(
-    truth: Labels,
-    prediction: Labels,
+    truth: Cells,
+    prediction: Cells,
     supervision: NDArray[np.bool_] | None = None,
     threshold: float = 0.5,
 ) -> MatchMap:
@@ -110,8 +111,8 @@ def explain(
 
     Parameters
     ----------
-    truth, prediction : (H, W) integer arrays
-        > 0 an instance, anything else background.
+    truth, prediction : (H, W) integer array, or tuple of them where cells overlap
+        > 0 an instance, anything else background. Each cell is whole in one array of a tuple.
     supervision : (H, W) bool array, optional
         False where nothing is known of the truth; see `matching.find_overlaps` for the cells that
         count then.
@@ -135,13 +136,15 @@ def explain(
     false[pred_rows] = False
     of_truth = overlaps.true_index, overlaps.true_ids
     of_prediction = overlaps.pred_index, overlaps.pred_ids
-    labels = {
-        Verdict.TRUE_POSITIVE: _keep(pred_rows, *of_prediction),
-        Verdict.FALSE_POSITIVE: _keep(np.flatnonzero(false), *of_prediction),
-        Verdict.FALSE_NEGATIVE: _keep(np.flatnonzero(missed), *of_truth),
-        Verdict.MERGED: _keep(overlaps.find_merged(), *of_prediction),
-        Verdict.SPLIT: _keep(overlaps.find_split(), *of_truth),
+    kinds = {
+        Verdict.TRUE_POSITIVE: (np.sort(pred_rows), of_prediction, prediction),
+        Verdict.FALSE_POSITIVE: (np.flatnonzero(false), of_prediction, prediction),
+        Verdict.FALSE_NEGATIVE: (np.flatnonzero(missed), of_truth, truth),
+        Verdict.MERGED: (overlaps.find_merged(), of_prediction, prediction),
+        Verdict.SPLIT: (overlaps.find_split(), of_truth, truth),
     }
+    labels = {kind: _keep(rows, *of) for kind, (rows, of, _) in kinds.items()}
+    places = {kind: _find_boxes(of[1][rows], cells) for kind, (rows, of, cells) in kinds.items()}
     pairs = zip(
         overlaps.true_ids[true_rows].tolist(),
         overlaps.pred_ids[pred_rows].tolist(),
@@ -150,7 +153,7 @@ def explain(
     )
     return MatchMap(
         labels,
-        _find_places(labels),
+        places,
         tuple(Pair(*pair) for pair in pairs),
         score_overlaps(overlaps),
         float(overlaps.known.mean()),
@@ -158,7 +161,10 @@ def explain(
 
 
 def explain_sample(
-    sample: Sample, prediction: Labels, classes: Mapping[int, int] | None = None
+    sample: Sample,
+    prediction: Cells,
+    classes: Mapping[int, int] | None = None,
+    wholes: Cells | None = None,
 ) -> MatchMap:
     """Say of each cell what it is, by what is known of an image.
 
@@ -166,9 +172,11 @@ def explain_sample(
     ----------
     sample : Sample
         Its image is not looked at.
-    prediction : (H, W) integer array
+    prediction : (H, W) integer array, or tuple of them where cells overlap
     classes : mapping of label to class, optional
         Of the predicted cells. With it and classes in the sample each class is scored too.
+    wholes : as `prediction`, optional
+        The cells of the sample where they overlap: its labels give each pixel to one.
 
     Raises
     ------
@@ -178,11 +186,12 @@ def explain_sample(
     known = supervision(sample.labels, sample.complete)
     if not known.any():
         raise InputError(f"Nothing is painted on {sample.name} that could be judged by.")
-    found = explain(sample.labels, prediction, known)
+    truth = sample.labels if wholes is None else wholes
+    found = explain(truth, prediction, known)
     kinds = {*sample.classes.values(), *(classes or {}).values()}
     if not sample.classes or not classes or kinds == {1}:
         return found
-    by_class = score_classes(sample.labels, prediction, sample.classes, classes, known)
+    by_class = score_classes(truth, prediction, sample.classes, classes, known)
     return replace(found, by_class=by_class)
 
 
@@ -226,6 +235,12 @@ def _false_here(one: MatchMap, other: MatchMap, threshold: float) -> NDArray[np.
     alone = overlaps.counts_pred.copy()
     alone[overlaps.pred_of[overlaps.match(threshold)]] = False
     return _keep(np.flatnonzero(alone), overlaps.pred_index, overlaps.pred_ids)
+
+
+def _find_boxes(numbers: NDArray[np.int64], cells: Cells) -> tuple[Region, ...]:
+    """The boxes of some cells, each as a whole."""
+    boxes = dict(box for labels in as_layers(cells) for box in find_boxes(labels))
+    return tuple(boxes[number] for number in numbers.tolist())
 
 
 def _find_places(labels: Mapping[Kind, NDArray[np.int32]]) -> dict[Kind, tuple[Region, ...]]:

@@ -128,6 +128,9 @@ def measure_layers(
     image: NDArray[Any] | None = None,
     scale: Scale = (1.0, 1.0),
     unit: str = PIXEL,
+    classes: Mapping[int, Any] | None = None,
+    scores: Mapping[int, float] | None = None,
+    channel_names: Sequence[str] | None = None,
 ) -> Table:
     """Measure cells that overlap, each over all its pixels.
 
@@ -135,10 +138,11 @@ def measure_layers(
     ----------
     layers : sequence of (H, W) array of integers, or (L, H, W)
         Of one plane: > 0 a cell, which is whole in one of them.
-    image, scale, unit
+    image, scale, unit, classes, scores, channel_names
         As for `measure`, whose table this is.
     """
-    tables = [measure(labels, image, scale, unit) for labels in layers]
+    said = (classes, scores, channel_names)
+    tables = [measure(labels, image, scale, unit, *said) for labels in layers]
     joined = join_tables("layer", range(len(tables)), tables)
     del joined["layer"]
     return take_rows(joined, np.argsort(joined["label"]))

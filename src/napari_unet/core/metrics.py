@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from napari_unet.core.matching import (
     Cells,
     Labels,
     Overlaps,
+    as_layers,
     check_pair,
     find_overlaps,
     number_cells,
@@ -208,8 +210,8 @@ def score_overlaps(overlaps: Overlaps) -> ImageScores:
 
 
 def score_classes(
-    truth: Labels,
-    prediction: Labels,
+    truth: Cells,
+    prediction: Cells,
     true_classes: Mapping[int, int],
     pred_classes: Mapping[int, int],
     supervision: NDArray[np.bool_] | None = None,
@@ -228,14 +230,16 @@ def score_classes(
     dict of class to ImageScores
         For each class of which there is a cell in truth or prediction, in order.
     """
-    truth, prediction = check_pair(truth, prediction, supervision)
-    kinds_true = _classes_at(truth, true_classes)
-    kinds_pred = _classes_at(prediction, pred_classes)
-    kinds = np.union1d(kinds_true, kinds_pred)
+    truths, predictions = as_layers(truth), as_layers(prediction)
+    for one, other in product(truths, predictions):
+        check_pair(one, other, supervision)
+    kinds_true = [_classes_at(labels, true_classes) for labels in truths]
+    kinds_pred = [_classes_at(labels, pred_classes) for labels in predictions]
+    kinds = np.unique(np.concatenate([each.ravel() for each in (*kinds_true, *kinds_pred)]))
     return {
         int(kind): score_image(
-            np.where(kinds_true == kind, truth, 0),
-            np.where(kinds_pred == kind, prediction, 0),
+            _of_class(truths, kinds_true, kind),
+            _of_class(predictions, kinds_pred, kind),
             supervision,
         )
         for kind in kinds[kinds > 0]
@@ -332,6 +336,14 @@ def _classes_at(labels: Labels, classes: Mapping[int, int]) -> NDArray[np.int64]
     ids, index = number_cells(labels)
     kinds = np.array([0, *(classes.get(int(label), 1) for label in ids[1:])], np.int64)
     return kinds[index]
+
+
+def _of_class(
+    layers: Sequence[Labels], kinds: Sequence[NDArray[np.int64]], kind: int
+) -> tuple[Labels, ...]:
+    """The cells of one class alone."""
+    pairs = zip(layers, kinds, strict=True)
+    return tuple(np.where(at == kind, labels, 0) for labels, at in pairs)
 
 
 def _as_sequence(images: Any) -> Sequence[Any]:

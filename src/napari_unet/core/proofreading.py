@@ -22,7 +22,7 @@ from skimage.draw import line as draw_line
 from skimage.segmentation import watershed
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.regions import hull, within
+from napari_unet.core.regions import hull, measure, within
 from napari_unet.core.types import Region
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -99,6 +99,42 @@ def find_cell(
             box = _shrink(mask, window, labels.shape)
             return Cell(box, mask[within(box, window)], max(said, 0))
         reach *= 2
+
+
+def make_whole(
+    cell: Cell,
+    whole: Mask,
+    box: Region,
+    point: tuple[int, int],
+    prediction: NDArray[Any],
+    annotation: NDArray[Any],
+) -> Cell:
+    """A predicted cell with what the labels of the prediction had no room for.
+
+    It gets what no other cell is predicted or annotated at, and what was rejected: what an open
+    cell has stays with that one, whichever of them is accepted first.
+
+    Parameters
+    ----------
+    cell : Cell
+        As `find_cell` finds it.
+    whole, box : (h, w) bool array and Region
+        All pixels of the cell, and where they lie. Where it has less than half of `cell` it is of
+        another prediction, and the cell stays as it is.
+    point : (row, column)
+        Of the cell; what does not hang together with it is left out.
+    prediction, annotation : (H, W) arrays of integers
+    """
+    around = hull([cell.box, _widen(box, prediction.shape)])
+    flat, all_of_it = _place(cell, around), np.zeros(measure(around), bool)
+    all_of_it[within(box, around)] = whole
+    if 2 * np.count_nonzero(flat & all_of_it) <= np.count_nonzero(flat):
+        return cell
+    predicted, said = prediction[around], annotation[around]
+    free = (predicted == 0) | (predicted == prediction[point]) | (said < 0)
+    pieces, _ = ndi.label(flat | (all_of_it & free & (said <= 0)), _SQUARE)
+    mask = pieces == pieces[point[0] - around[0].start, point[1] - around[1].start]
+    return Cell(around, mask, cell.label)
 
 
 def accept(annotation: NDArray[Any], cell: Cell, label: int) -> Edit:
@@ -336,6 +372,15 @@ def _shrink(mask: Mask, window: Region, shape: tuple[int, ...]) -> Region:
             min(whole.stop, whole.start + part.stop + 2),
         )
         for part, whole in zip(found, window, strict=True)
+    )
+    return rows, columns
+
+
+def _widen(box: Region, shape: tuple[int, ...]) -> Region:
+    """The box with as much of the plane around it as `_shrink` leaves."""
+    rows, columns = (
+        slice(max(0, part.start - 2), min(size, part.stop + 2))
+        for part, size in zip(box, shape, strict=True)
     )
     return rows, columns
 

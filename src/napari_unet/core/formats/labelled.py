@@ -125,7 +125,7 @@ def put_together(shapes: Iterable[Shape], size: tuple[int, int] | None, name: st
         )
     frames = max([1, *(cell.frame + 1 for cell in cells)])
     labels = np.zeros((frames, *size), np.int32)
-    placed = [_place(cell, size, label) for cell, label in zip(cells, _number(cells), strict=True)]
+    placed = [place(cell, size, label) for cell, label in zip(cells, _number(cells), strict=True)]
     overlap = False
     for cell in sorted(placed, key=lambda cell: -np.count_nonzero(cell.mask)):
         view = find_view(labels[cell.frame], cell)
@@ -150,6 +150,15 @@ def find_view(plane: NDArray[np.int32], cell: Shape) -> NDArray[np.int32]:
     """The part of a plane that the mask of a cell inside of it lies on."""
     (row, column), (height, width) = cell.origin, cell.mask.shape
     return plane[row : row + height, column : column + width]
+
+
+def place(cell: Shape, size: tuple[int, int], label: int) -> Shape:
+    """A cell under its label, as far as it lies in the image."""
+    (top, rows), (left, columns) = (
+        _cut(start, length, most)
+        for start, length, most in zip(cell.origin, cell.mask.shape, size, strict=True)
+    )
+    return replace(cell, mask=cell.mask[rows, columns], origin=(top, left), label=label)
 
 
 def remark_overlaps(labelled: Labelled) -> tuple[str, ...]:
@@ -192,15 +201,6 @@ def _reach(cells: list[Shape]) -> tuple[int, int]:
     rows = [cell.origin[0] + cell.mask.shape[0] for cell in cells]
     columns = [cell.origin[1] + cell.mask.shape[1] for cell in cells]
     return max([1, *rows]), max([1, *columns])
-
-
-def _place(cell: Shape, size: tuple[int, int], label: int) -> Shape:
-    """A cell under its label, as far as it lies in the image."""
-    (top, rows), (left, columns) = (
-        _cut(start, length, most)
-        for start, length, most in zip(cell.origin, cell.mask.shape, size, strict=True)
-    )
-    return replace(cell, mask=cell.mask[rows, columns], origin=(top, left), label=label)
 
 
 def _cut(start: int, length: int, most: int) -> tuple[int, slice]:

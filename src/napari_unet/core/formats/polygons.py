@@ -77,6 +77,23 @@ def fill(rings: Sequence[Ring]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
     return mask, (top, left)
 
 
+def trace_once(mask: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> Ring:
+    """As `trace`, in one ring: to each further piece or hole it goes and comes back the same way.
+
+    Along edges of pixels, so that no middle of a pixel lies on that way, and `fill` gives the mask
+    again.
+    """
+    joined, *others = trace(mask, origin)
+    for ring in others:
+        steps = np.abs(joined[:, None] - ring).sum(axis=2)
+        at, start = np.unravel_index(steps.argmin(), steps.shape)
+        ring = np.roll(ring, -start, axis=0)
+        turn = np.array([[ring[0, 0], joined[at, 1]]])
+        joined = np.concatenate((joined[: at + 1], turn, ring, ring[:1], turn, joined[at:]))
+    # a line that stands still for a step is drawn by napari to somewhere else
+    return joined[(joined != np.roll(joined, 1, axis=0)).any(axis=1)]
+
+
 def group_rings(rings: Sequence[Ring]) -> list[list[Ring]]:
     """Put holes behind the outer ring that they lie in: one list for each piece of a mask.
 

@@ -19,16 +19,28 @@ def as_labelled(prediction: Prediction, names: Sequence[str], image: str = "") -
     image : str
         The name of the image.
     """
-    classes: dict[int, str] = {}
-    if len(names) > 1:
-        kinds = enumerate(prediction.classes.tolist(), 1)
-        classes = {label: names[kind - 1] for label, kind in kinds}
     scores = dict(enumerate(prediction.scores.tolist(), 1))
-    wholes: tuple[Shape, ...] = ()
-    if prediction.instances is not None:
-        cells = zip(prediction.instances.boxes.tolist(), prediction.instances.masks, strict=True)
-        wholes = tuple(
-            Shape(mask, (box[0], box[1]), label, 0, classes.get(label, ""), scores[label])
-            for label, (box, mask) in enumerate(cells, 1)
-        )
-    return Labelled(prediction.labels, classes, scores, image=image, wholes=wholes)
+    wholes = list_wholes(prediction, names)
+    return Labelled(
+        prediction.labels, _name_classes(prediction, names), scores, image=image, wholes=wholes
+    )
+
+
+def list_wholes(prediction: Prediction, names: Sequence[str]) -> tuple[Shape, ...]:
+    """Each cell of a prediction as a whole; none where it does not say it. As `as_labelled`."""
+    if prediction.instances is None:
+        return ()
+    classes, scores = _name_classes(prediction, names), prediction.scores.tolist()
+    cells = zip(
+        prediction.instances.boxes.tolist(), prediction.instances.masks, scores, strict=True
+    )
+    return tuple(
+        Shape(mask, (box[0], box[1]), label, 0, classes.get(label, ""), score)
+        for label, (box, mask, score) in enumerate(cells, 1)
+    )
+
+
+def _name_classes(prediction: Prediction, names: Sequence[str]) -> dict[int, str]:
+    if len(names) < 2:
+        return {}
+    return {label: names[kind - 1] for label, kind in enumerate(prediction.classes.tolist(), 1)}
