@@ -14,9 +14,11 @@ from fake_compute import FakeCompute, answer_of, write_model
 from napari_unet.core.card import ModelCard, read_card
 from napari_unet.core.comparison import Difference, Verdict
 from napari_unet.core.config import InstanceConfig
+from napari_unet.core.formats.labelled import Shape
 from napari_unet.core.standings import Outcome, Standing, Told
 from napari_unet.core.types import Stepped, TileDone
-from napari_unet.widgets import _cell_layers, _layers, _model_files, _planes
+from napari_unet.core.whole_cells import outline
+from napari_unet.widgets import _cell_layers, _layers, _model_files, _planes, _whole_cells
 from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
 from napari_unet.widgets.evaluate_dock import EvaluateDock
@@ -596,3 +598,49 @@ def test_each_kind_has_a_word_and_a_colour():
     from napari_unet.widgets._verdict_line import WORDS
 
     assert set(WORDS) == set(_cell_layers.VERDICT_COLORS) == {*Verdict, *Difference}
+
+
+def show_wholes(dock, *boxes):
+    """Whole cells that fill boxes (top, bottom, left, right)."""
+    cells = [
+        Shape(np.ones((bottom - top, right - left), bool), (top, left), number)
+        for number, (top, bottom, left, right) in enumerate(boxes, 1)
+    ]
+    viewer, image = dock.session.viewer, dock.session.image
+    return _whole_cells.show_wholes(viewer, image, outline(cells), (None, None))
+
+
+def test_whole_cells_are_judged_with_what_lies_under_others(qtbot, dock):
+    layer = show_wholes(dock, (10, 20, 10, 20), (10, 20, 15, 33), (12, 14, 16, 18))
+    choose(dock.prediction, layer.name)
+    with qtbot.waitSignal(dock._judge.judged) as judged:
+        click(qtbot, dock.bar.button)
+    (found,) = judged.args[0].maps
+    assert [(pair.true, pair.predicted) for pair in found.pairs] == [(1, 1), (2, 2)]
+    assert [pair.iou for pair in found.pairs] == pytest.approx([1, 100 / 180])
+    assert len(found.places[Verdict.FALSE_POSITIVE]) == 1
+
+
+def test_whole_cells_may_be_the_truth(qtbot, dock):
+    layer = show_wholes(dock, (10, 20, 10, 20), (10, 20, 14, 24))
+    choose(dock.truth, layer.name)
+    choose(dock.prediction, "by hand")
+    with qtbot.waitSignal(dock._judge.judged) as judged:
+        click(qtbot, dock.bar.button)
+    (found,) = judged.args[0].maps
+    assert found.scores.n_true == 2
+    assert [(pair.true, pair.iou) for pair in found.pairs] == [(1, 1)]
+    assert found.known == 1
+
+
+def test_classes_are_told_apart_by_their_names(qtbot, dock):
+    """The first predicted cell is of the second class."""
+    truth, prediction = dock.truth.layer, dock.prediction.layer
+    truth.features = {"index": [1, 2], "class": ["round", "long"]}
+    prediction.data[10:20, 23:33] = 3
+    prediction.features = {"index": [3, 5, 9], "class": ["long", "round", "long"]}
+    with qtbot.waitSignal(dock._judge.judged) as judged:
+        click(qtbot, dock.bar.button)
+    (found,) = judged.args[0].maps
+    counts = {kind: (one.n_true, one.n_pred, one.ap[0]) for kind, one in found.by_class.items()}
+    assert counts == {1: (1, 1, 1), 2: (1, 2, 0.5)}

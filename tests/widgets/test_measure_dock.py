@@ -11,7 +11,10 @@ import pandas as pd
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unet.widgets import _cell_layers, _layers, _planes
+from napari_unet.core.formats.labelled import Shape
+from napari_unet.core.whole_cells import outline
+from napari_unet.widgets import _cell_layers, _layers, _planes, _whole_cells
+from napari_unet.widgets._cell_marker import mark_outline
 from napari_unet.widgets._session import session
 from napari_unet.widgets.measure_dock import MeasureDock
 
@@ -340,3 +343,60 @@ def test_slots_take_less_than_a_frame_on_a_large_plane(qtbot, dock, model):
 
 def test_nothing_is_cut_beside_the_scroll_bar(dock):
     assert dock.body.parentWidget().minimumSizeHint().width() <= 300
+
+
+@pytest.fixture
+def wholes(qtbot, dock):
+    """Two squares of 20 pixels that overlap, chosen as the cells that are measured."""
+    square = np.ones((20, 20), bool)
+    cells = [
+        Shape(square, (5, 5), 1, 0, "round", 0.9),
+        Shape(square, (15, 15), 2, 0, "long", 0.8),
+    ]
+    image = dock.session.image
+    layer = _whole_cells.show_wholes(dock.session.viewer, image, outline(cells), (None, None))
+    with qtbot.waitSignal(dock.measurer.measured):
+        row = dock.cells.findText(layer.name)
+        dock.cells.setCurrentIndex(row)
+        dock.cells.activated.emit(row)
+    return layer
+
+
+def test_whole_cells_are_measured_over_all_their_pixels(dock, wholes):
+    table = dock.model.shown
+    assert table["area_px2"].tolist() == [400, 400]
+    assert table["class"].tolist() == ["round", "long"]
+    assert table["score"].tolist() == [0.9, 0.8]
+    pixels = dock.session.image.data
+    assert table["intensity_mean"].tolist() == pytest.approx(
+        [pixels[5:25, 5:25].mean(), pixels[15:35, 15:35].mean()]
+    )
+    assert list(wholes.features) == ["index", "class", "score"]
+
+
+def test_a_row_leads_to_the_whole_cell_and_the_cell_to_its_row(qtbot, dock, wholes):
+    click_row(qtbot, dock, 2)
+    marker = _layers.find(dock.session.viewer, _layers.MARKER, wholes)
+    low, high = marker.data[0].min(axis=0), marker.data[0].max(axis=0)
+    assert (low.tolist(), high.tolist()) == ([14.5, 14.5], [34.5, 34.5])
+    assert (np.diff(marker.data[0], axis=0) != 0).any(axis=1).all()
+    assert _planes.find_camera(dock.session.viewer).center[-2:] == (24.5, 24.5)
+    press(dock.session.viewer, (8, 8))
+    assert dock.table.label == 1
+    press(dock.session.viewer, (60, 60))
+    assert dock.table.label is None
+
+
+def test_a_whole_cell_that_is_deleted_leaves_the_table(qtbot, dock, wholes):
+    with qtbot.waitSignal(dock.measurer.measured):
+        wholes.selected_data = {0}
+        wholes.remove_selected()
+    assert labels_shown(dock) == [2]
+
+
+def test_one_cell_is_marked_whichever_layer_it_is_of(qtbot, dock, wholes):
+    viewer, prediction = dock.session.viewer, dock.session.viewer.layers["hela · prediction"]
+    click_row(qtbot, dock, 2)
+    mark_outline(dock.session, prediction, np.array([[1, 1], [1, 5], [5, 5.0]]), (None, None))
+    marks = [layer for layer in viewer.layers if _layers.role_of(layer) == _layers.MARKER]
+    assert [layer.nshapes for layer in marks] == [0, 1]

@@ -13,6 +13,7 @@ from napari_unet.core.outlines import find_outline
 from napari_unet.core.types import Region
 from napari_unet.widgets import _layers, _planes
 from napari_unet.widgets._planes import PlaneIndex
+from napari_unet.widgets._whole_cells import read_wholes
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -24,7 +25,7 @@ _WIDTH = 2.5
 
 
 def mark_cell(
-    session: Session, labels: Labels, label: int, index: PlaneIndex, box: Region
+    session: Session, labels: Labels | Shapes, label: int, index: PlaneIndex, box: Region
 ) -> Shapes | None:
     """Draw a line around a cell, and none around the one before.
 
@@ -40,7 +41,11 @@ def mark_cell(
     Shapes or None
         The layer of the line; None where there is none.
     """
-    outline = find_outline(_planes.read_plane(labels, index), label, box)
+    outline = (
+        _find_whole(labels, label, index)
+        if isinstance(labels, Shapes)
+        else find_outline(_planes.read_plane(labels, index), label, box)
+    )
     if outline is None:
         clear_mark(session)
         return None
@@ -48,17 +53,20 @@ def mark_cell(
 
 
 def mark_outline(
-    session: Session, labels: Labels, outline: NDArray[np.float64], index: PlaneIndex
+    session: Session, labels: Labels | Shapes, outline: NDArray[np.float64], index: PlaneIndex
 ) -> Shapes:
     """Draw a line on a plane of `labels`, (n, 2) as (row, column), and none that was before."""
     viewer = session.viewer
     layer = _layers.find(viewer, _layers.MARKER, labels)
     if layer is None:
         layer = _layers.add_marker(viewer, labels)
+    for other in _markers(session):
+        if other is not layer and other.nshapes:
+            other.data = []
     axis = _planes.plane_axes(index)[-1]
     width = _WIDTH / (_planes.find_camera(viewer).zoom * abs(float(layer.scale[axis])))
     # in place: a layer that goes and comes lets the canvas draw what is there no more
-    layer.data = [(_into(outline, index), "path")]
+    layer.data = [(_planes.place_on(outline, index), "path")]
     if layer.edge_width != [width]:
         layer.edge_width = [width]
     return layer
@@ -71,7 +79,10 @@ def draw_line(
     points = np.asarray(line, np.float64)
     markers = _markers(session) or [_layers.add_marker(session.viewer, labels)]
     layer = markers[-1]
-    layer.data = [*zip(layer.data[:1], ["path"], strict=False), (_into(points, index), "path")]
+    layer.data = [
+        *zip(layer.data[:1], ["path"], strict=False),
+        (_planes.place_on(points, index), "path"),
+    ]
 
 
 def clear_mark(session: Session) -> None:
@@ -87,14 +98,16 @@ def remove_mark(session: Session) -> None:
         session.viewer.layers.remove(layer)
 
 
+def _find_whole(layer: Shapes, label: int, index: PlaneIndex) -> NDArray[np.float64] | None:
+    """The line of a whole cell, closed."""
+    lines = read_wholes(layer, index).take(label).lines
+    if not lines:
+        return None
+    (line,) = lines
+    is_closed = np.array_equal(line[0], line[-1])
+    return line if is_closed else np.concatenate((line, line[:1]))
+
+
 def _markers(session: Session) -> list[Shapes]:
     layers = session.viewer.layers
     return [layer for layer in layers if _layers.role_of(layer) == _layers.MARKER]
-
-
-def _into(outline: NDArray[np.float64], index: PlaneIndex) -> NDArray[np.float64]:
-    """The line on its plane of a stack."""
-    points = np.empty((len(outline), len(index)))
-    points[:] = [np.nan if place is None else place for place in index]
-    points[:, list(_planes.plane_axes(index))] = outline
-    return points

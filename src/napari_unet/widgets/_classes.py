@@ -17,7 +17,7 @@ from napari_unet.widgets._features import read_feature
 from napari_unet.widgets._layers import KEY
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from napari.layers import Labels, Shapes
 
 COLORS = ("#56b4e9", "#e69f00", "#2fd6a3", "#d55e00", "#cc79a7", "#f0e442", "#0072b2", "#999999")
 """Colours of Okabe and Ito, which also the colour-blind tell apart: class 1, 2, 3 …"""
@@ -26,8 +26,8 @@ _DEFAULT = ("cell",)
 _NUMBER = "class {}"
 
 
-def class_names(layer: Labels) -> tuple[str, ...]:
-    """Names of the classes 1 … K of a labels layer."""
+def class_names(layer: Labels | Shapes) -> tuple[str, ...]:
+    """Names of the classes 1 … K of a layer of cells."""
     names = list(layer.metadata.get(KEY, {}).get("classes", ()))
     said = [value for value in _column(layer) if not _is_missing(value)]
     numbers = [int(value) for value in said if _is_number(value)]
@@ -37,9 +37,9 @@ def class_names(layer: Labels) -> tuple[str, ...]:
     return tuple(names)
 
 
-def classes_of_cells(layer: Labels) -> dict[int, int]:
-    """The class 1 … K of each cell whose class is said."""
-    names = class_names(layer)
+def classes_of_cells(layer: Labels, names: Iterable[str] = ()) -> dict[int, int]:
+    """The class 1 … K of each cell whose class is said; `names` are those of the first classes."""
+    names = merge_names(names, layer)
     classes = {}
     for label, value in zip(_index(layer), _column(layer), strict=True):
         if label <= 0 or _is_missing(value):
@@ -48,6 +48,11 @@ def classes_of_cells(layer: Labels) -> dict[int, int]:
         if number >= 1:
             classes[int(label)] = number
     return classes
+
+
+def merge_names(names: Iterable[str], layer: Labels | Shapes) -> tuple[str, ...]:
+    """Names of classes, and behind them those that a layer of cells has beside them."""
+    return tuple(dict.fromkeys([*names, *class_names(layer)]))
 
 
 def said_classes(layer: Labels) -> tuple[tuple[str, ...], dict[int, Any]]:
@@ -97,7 +102,7 @@ def rename_class(layer: Labels, old: str, new: str) -> None:
     set_class_names(layer, names)
 
 
-def _column(layer: Labels) -> list[Any]:
+def _column(layer: Labels | Shapes) -> list[Any]:
     return list(layer.features["class"]) if "class" in layer.features else []
 
 

@@ -1,34 +1,46 @@
-"""A prediction that the person painted on is theirs: it is kept, and the next one gets a layer."""
+"""A prediction that the person changed is theirs: it is kept, and the next one gets a layer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
 
+from napari.layers import Labels, Shapes
 from napari.utils.notifications import show_info
 
-if TYPE_CHECKING:
-    from napari.layers import Labels
+Cells: TypeAlias = Labels | Shapes
 
 KEY = "napari_unet_edited"
-"""Key of a layer's metadata that is there once somebody painted on it."""
+"""Key of a layer's metadata that is there once somebody changed its cells."""
 
 
-def watch_for_edits(layer: Labels) -> None:
-    """From here on notice what is painted on a layer."""
-    layer.events.paint.connect(_note)
+def watch_for_edits(layer: Cells) -> None:
+    """From here on notice what is painted, drawn, moved or deleted on a layer."""
+    _event_of(layer).connect(_note)
 
 
-def is_edited(layer: Labels) -> bool:
-    """Whether somebody painted on it."""
+@contextmanager
+def unwatched(layer: Cells) -> Iterator[None]:
+    """In here a layer that is watched can be changed by us."""
+    _event_of(layer).disconnect(_note)
+    try:
+        yield
+    finally:
+        watch_for_edits(layer)
+
+
+def is_edited(layer: Cells) -> bool:
+    """Whether somebody changed its cells."""
     return KEY in layer.metadata
 
 
-def set_aside(layer: Labels, role: str) -> bool:
-    """Where somebody painted on a layer make it the person's own, hidden, and say so.
+def set_aside(layer: Cells, role: str) -> bool:
+    """Where somebody changed a layer's cells make it the person's own, hidden, and say so.
 
     Parameters
     ----------
-    layer : Labels
+    layer : Labels or Shapes
     role : str
         The key of its metadata by which it was found; it goes.
 
@@ -39,7 +51,7 @@ def set_aside(layer: Labels, role: str) -> bool:
     """
     if not is_edited(layer):
         return False
-    layer.events.paint.disconnect(_note)
+    _event_of(layer).disconnect(_note)
     metadata = dict(layer.metadata)
     for key in (KEY, role):
         metadata.pop(key, None)
@@ -47,13 +59,17 @@ def set_aside(layer: Labels, role: str) -> bool:
     layer.name = f"{layer.name}, edited"
     layer.visible = False
     show_info(
-        f"You painted on the prediction: that is kept as “{layer.name}”. The Correct panel edits "
+        f"You changed predicted cells: they are kept as “{layer.name}”. The Correct panel edits "
         "predicted cells so that they are learned from."
     )
     return True
 
 
+def _event_of(layer: Cells) -> Any:
+    return layer.events.data if isinstance(layer, Shapes) else layer.events.paint
+
+
 def _note(event: Any) -> None:
-    layer: Labels = event.source
+    layer: Cells = event.source
     if not is_edited(layer):
         layer.metadata = {**layer.metadata, KEY: True}

@@ -1,4 +1,4 @@
-"""What is judged against the truth: a labels layer, or what models say of the plane in view."""
+"""What is judged against the truth: a layer of cells, or what models say of the plane in view."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from napari.layers import Image, Labels
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.core.annotation import check_labels
 from napari_unet.core.comparison import DifferenceMap, MatchMap, differ, explain_sample
 from napari_unet.core.errors import InputError
+from napari_unet.core.formats.layers import split_layers
 from napari_unet.core.types import Sample
-from napari_unet.widgets import _classes, _planes
+from napari_unet.widgets import _classes
+from napari_unet.widgets._cell_reader import cells_reader
 from napari_unet.widgets._contest import Answer, PlaneWork
+from napari_unet.widgets._edited import Cells
 from napari_unet.widgets._planes import PlaneIndex
 from napari_unet.widgets._session import Session
 
@@ -70,10 +74,10 @@ class Judge(PlaneWork):
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(session, parent)
-        self._read_truth: Callable[[], Sample] | None = None
+        self._read_truth: Callable[[], Truth] | None = None
         self._plane: tuple[PlaneIndex, weakref.ref[Image]] | None = None
 
-    def judge_labels(self, truth: Labels, prediction: Labels) -> None:
+    def judge_labels(self, truth: Cells, prediction: Cells) -> None:
         """Compare two layers on the plane in view.
 
         Raises
@@ -82,16 +86,10 @@ class Judge(PlaneWork):
             If there is no image.
         """
         read_truth = self._begin(truth)
-        index = self._session.plane_index(prediction)
-        read = _planes.plane_reader(prediction, index)
-        classes = _classes.classes_of_cells(prediction)
-        name = f"“{prediction.name}”"
-        self._compare(
-            lambda: [explain_sample(read_truth(), check_labels(read(), name=name), classes)],
-            (None,),
-        )
+        read = judged_reader(self._session, prediction, _classes.class_names(truth))
+        self._compare(lambda: [_explain(read_truth(), *read())], (None,))
 
-    def judge_models(self, truth: Labels, models: Sequence[Path]) -> None:
+    def judge_models(self, truth: Cells, models: Sequence[Path]) -> None:
         """Predict the plane in view with each model, and compare what they say.
 
         Raises
@@ -102,7 +100,7 @@ class Judge(PlaneWork):
         self._read_truth = self._begin(truth)
         self._ask(models)
 
-    def _begin(self, truth: Labels) -> Callable[[], Sample]:
+    def _begin(self, truth: Cells) -> Callable[[], Truth]:
         image = self._session.need_image()
         self._given_up = False
         self._plane = self._session.plane_index(image), weakref.ref(image)
@@ -143,22 +141,56 @@ class Judge(PlaneWork):
         self.judged.emit(judged)
 
 
-def truth_reader(session: Session, truth: Labels) -> Callable[[], Sample]:
-    """What copies all that a labels layer says of the plane in view, when it is called.
+class Truth(NamedTuple):
+    """What is true of a plane, and where its cells overlap these as wholes."""
 
-    The complete regions go with the annotation; other labels say everything, but for what they
+    sample: Sample
+    wholes: tuple[NDArray[np.int32], ...]
+
+
+def truth_reader(session: Session, truth: Cells) -> Callable[[], Truth]:
+    """What copies all that a layer of cells says of the plane in view, when it is called.
+
+    The complete regions go with the annotation; other layers say everything, but for what labels
     leave open beside a painted background.
     """
-    read = _planes.plane_reader(truth, session.plane_index(truth))
+    read = judged_reader(session, truth)
     complete = session.complete() if truth is session.labels else None
-    classes, name = _classes.classes_of_cells(truth), f"“{truth.name}”"
+    name = f"“{truth.name}”"
 
-    def read_sample() -> Sample:
-        labels = check_labels(read(), name=name)
-        return Sample(labels[np.newaxis], labels, complete, classes, name)
+    def read_truth() -> Truth:
+        layers, classes = read()
+        labels = layers[0] if len(layers) == 1 else np.max(layers, axis=0)
+        return Truth(Sample(labels[np.newaxis], labels, complete, classes, name), layers)
 
-    return read_sample
+    return read_truth
 
 
-def _explain_answers(sample: Sample, answers: Sequence[Answer]) -> list[MatchMap]:
-    return [explain_sample(sample, answer.labels, answer.classes) for answer in answers]
+def judged_reader(
+    session: Session, layer: Cells, names: Sequence[str] = ()
+) -> Callable[[], tuple[tuple[NDArray[np.int32], ...], dict[int, int]]]:
+    """What reads label images in each of which some cells are whole, and the classes of all.
+
+    `names` are those of the classes 1, 2 …; what the layer has beside them follows.
+    """
+    read = cells_reader(session, layer)
+    names = _classes.merge_names(names, layer)
+    said = _classes.classes_of_cells(layer, names) if isinstance(layer, Labels) else None
+
+    def read_layers() -> tuple[tuple[NDArray[np.int32], ...], dict[int, int]]:
+        found = read()
+        (layers,) = split_layers(found)
+        classes = {label: names.index(kind) + 1 for label, kind in found.classes.items()}
+        return tuple(layers), classes if said is None else said
+
+    return read_layers
+
+
+def _explain(
+    truth: Truth, layers: tuple[NDArray[np.int32], ...], classes: dict[int, int]
+) -> MatchMap:
+    return explain_sample(truth.sample, layers, classes, truth.wholes)
+
+
+def _explain_answers(truth: Truth, answers: Sequence[Answer]) -> list[MatchMap]:
+    return [_explain(truth, (answer.labels,), answer.classes) for answer in answers]

@@ -1,4 +1,4 @@
-"""Combos of the labels layers that fit the image."""
+"""Combos of the layers of cells that fit the image."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from napari.layers import Labels
+from napari.layers import Labels, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_unet.widgets import _layers
+from napari_unet.widgets._cell_reader import fits
 from napari_unet.widgets._connections import Connections
+from napari_unet.widgets._edited import Cells
 from napari_unet.widgets._form import guard_wheel
 from napari_unet.widgets._session import Session
 
-Default: TypeAlias = Callable[[Sequence[Labels]], Labels | None]
+Default: TypeAlias = Callable[[Sequence[Cells]], Cells | None]
 """From the layers that are offered, topmost first, to the one that is shown."""
 
 
 class LabelsChoice(QComboBox):
-    """Labels as large as the image, topmost first; layers that show verdicts are left out.
+    """Labels as large as the image and layers of whole cells, topmost first.
+
+    Layers that show verdicts are left out.
 
     What the person chose stays chosen while it is there; else it follows `default`.
 
@@ -53,8 +57,8 @@ class LabelsChoice(QComboBox):
         super().__init__(parent)
         self._session, self._default = session, default
         self._why, self._nothing = why, nothing
-        self._chosen: weakref.ref[Labels] | None = None
-        self._shown: weakref.ref[Labels] | None = None
+        self._chosen: weakref.ref[Cells] | None = None
+        self._shown: weakref.ref[Cells] | None = None
         self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
         guard_wheel(self)
@@ -67,7 +71,7 @@ class LabelsChoice(QComboBox):
         self.refresh()
 
     @property
-    def layer(self) -> Labels | None:
+    def layer(self) -> Cells | None:
         """The layer that the combo shows."""
         return None if self._shown is None else self._shown()
 
@@ -86,9 +90,9 @@ class LabelsChoice(QComboBox):
 
     def _offers(self, layer: Any) -> bool:
         return (
-            isinstance(layer, Labels)
+            isinstance(layer, Labels | Shapes)
             and _layers.role_of(layer) not in _layers.VERDICTS
-            and self._session.fits(layer)
+            and fits(self._session, layer)
         )
 
     def _on_activated(self, row: int) -> None:
@@ -97,7 +101,7 @@ class LabelsChoice(QComboBox):
             self._chosen = weakref.ref(layer)
             self._show(layer)
 
-    def _show(self, layer: Labels | None) -> None:
+    def _show(self, layer: Cells | None) -> None:
         self.setCurrentIndex([self.itemData(row) for row in range(self.count())].index(layer))
         self.setToolTip(f"{self.currentText()}: {self._why}")
         if layer is not self.layer:
@@ -115,7 +119,8 @@ class AnnotationChoice(LabelsChoice):
 
     def _offers(self, layer: Any) -> bool:
         # what is painted on is named, so that it can be left, where it does not fit the image
-        return layer is self._session.labels or super()._offers(layer)
+        ours = layer is self._session.labels
+        return ours or (isinstance(layer, Labels) and super()._offers(layer))
 
     def _on_activated(self, row: int) -> None:
         self._session.labels = self.itemData(row)
@@ -124,7 +129,7 @@ class AnnotationChoice(LabelsChoice):
 def find_cells(session: Session) -> Default:
     """The prediction of the image, else its annotation, else what is topmost."""
 
-    def choose(layers: Sequence[Labels]) -> Labels | None:
+    def choose(layers: Sequence[Cells]) -> Cells | None:
         for layer in (find_prediction(session), session.labels, *layers):
             if layer in layers:
                 return layer

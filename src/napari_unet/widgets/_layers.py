@@ -36,6 +36,8 @@ ANNOTATION = "annotation"
 REGIONS = "regions"
 WEIGHTS = "weights"
 PREDICTION = "prediction"
+WHOLES = "wholes"
+"""Role of the outlines of predicted cells, each whole where others lie over it."""
 CORRECTED = "corrected"
 VERDICTS = tuple(str(kind) for kind in (*Verdict, *Difference))
 """Roles of the layers that show what is right and wrong, and where two predictions differ."""
@@ -50,6 +52,7 @@ _NAMES = {
     REGIONS: "complete regions",
     WEIGHTS: "weights",
     PREDICTION: "prediction",
+    WHOLES: "whole cells",
     CORRECTED: "corrected cells",
     **{role: role for role in VERDICTS},
     MARKER: "chosen cell",
@@ -64,20 +67,21 @@ def role_of(layer: Layer) -> str:
     return str(layer.metadata.get(KEY, {}).get("role", ""))
 
 
-def find(viewer: ViewerModel, role: str, image: Image | Labels) -> Any | None:
+def find(viewer: ViewerModel, role: str, image: Image | Labels | Shapes) -> Any | None:
     """Find the layer that plays `role` for `image`; the topmost where there are several."""
     for layer in reversed(viewer.layers):
-        if role_of(layer) != role:
-            continue
-        ours = layer.metadata[KEY]
-        # a layer that a reader brought can only name its image
-        if "image_id" in ours:
-            belongs = ours["image_id"] == image.unique_id
-        else:
-            belongs = ours.get("image") == image.name
-        if belongs:
+        if role_of(layer) == role and belongs_to(layer, image):
             return layer
     return None
+
+
+def belongs_to(layer: Layer, image: Image | Labels | Shapes) -> bool:
+    """Whether a layer that plays a role does so for `image`."""
+    ours = layer.metadata[KEY]
+    # a layer that a reader brought can only name its image
+    if "image_id" in ours:
+        return bool(ours["image_id"] == image.unique_id)
+    return bool(ours.get("image") == image.name)
 
 
 def add_annotation(viewer: ViewerModel, image: Image) -> Labels:
@@ -102,7 +106,7 @@ def add_regions(viewer: ViewerModel, image: Image) -> Shapes:
     return add_quietly(viewer, layer)
 
 
-def add_marker(viewer: ViewerModel, labels: Labels) -> Shapes:
+def add_marker(viewer: ViewerModel, labels: Labels | Shapes) -> Shapes:
     """Add an empty Shapes layer for the line around a cell of `labels`."""
     layer = Shapes(
         ndim=labels.ndim,
@@ -213,7 +217,7 @@ def add_quietly(viewer: ViewerModel, layer: _AnyLayer, above: Layer | None = Non
     return layer
 
 
-def describe(role: str, image: Image | Labels) -> dict[str, Any]:
+def describe(role: str, image: Image | Labels | Shapes) -> dict[str, Any]:
     """Name, role and place in the world of a layer that belongs to `image`."""
     return {
         "name": f"{image.name} · {_NAMES[role]}",

@@ -1,22 +1,23 @@
-"""Measures a labels layer off the GUI thread, again whenever it was edited and the hand rests."""
+"""Measures a layer of cells off the GUI thread, again when it was edited and the hand rests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from napari.layers import Labels
+from napari.layers import Shapes
 from qtpy.QtCore import QObject, Signal
 
-from napari_unet.core.annotation import check_labels
 from napari_unet.core.errors import InputError
+from napari_unet.core.formats.layers import split_layers
 from napari_unet.core.label_boxes import find_boxes
-from napari_unet.core.measuring import PIXEL, Scale, measure
+from napari_unet.core.measuring import PIXEL, Scale, measure_layers
 from napari_unet.core.tables import Table
 from napari_unet.core.types import Region
 from napari_unet.widgets import _dirty, _planes
+from napari_unet.widgets._cell_reader import cells_reader, find_plane, fits
 from napari_unet.widgets._connections import Connections
-from napari_unet.widgets._features import as_words, read_feature
+from napari_unet.widgets._edited import Cells
 from napari_unet.widgets._hand import RestTimer
 from napari_unet.widgets._planes import PlaneIndex
 from napari_unet.widgets._session import Session
@@ -36,10 +37,11 @@ class Measured:
     index: PlaneIndex
 
 
-def measurement_of(session: Session, layer: Labels) -> Callable[[], Measured]:
-    """What measures the plane of a labels layer that is shown, when a thread calls it.
+def measurement_of(session: Session, layer: Cells) -> Callable[[], Measured]:
+    """What measures the plane of a layer of cells that is shown, when a thread calls it.
 
-    The grey values and the size of a pixel are those of the session's image.
+    The grey values and the size of a pixel are those of the session's image. Cells that overlap
+    are measured over all their pixels.
 
     Raises
     ------
@@ -47,19 +49,21 @@ def measurement_of(session: Session, layer: Labels) -> Callable[[], Measured]:
         There is no image, or the labels are not of its size.
     """
     image = session.need_image()
-    if not session.fits(layer):
+    if not fits(session, layer):
         raise InputError(f"“{layer.name}” is not of the size of “{image.name}”: choose others.")
-    index = session.plane_index(layer)
-    read_labels, read_image = _planes.plane_reader(layer, index), session.image_reader()
+    read_cells, read_image = cells_reader(session, layer), session.image_reader()
+    index = find_plane(session, layer)
     scale, unit = pixel_size(session)
-    classes, scores = read_feature(layer, "class"), read_feature(layer, "score")
-    name, colours = f"“{layer.name}”", ("red", "green", "blue") if image.rgb else None
+    columns, colours = set(layer.features), ("red", "green", "blue") if image.rgb else None
 
     def work() -> Measured:
-        labels = check_labels(read_labels(), name=name)
-        said = None if classes is None else {i: as_words(value) for i, value in classes.items()}
-        table = measure(labels, read_image(), scale, unit, said, scores, colours)
-        return Measured(table, dict(find_boxes(labels)), scale, unit, index)
+        found = read_cells()
+        classes = found.classes if "class" in columns else None
+        scores = found.scores if "score" in columns else None
+        (layers,) = split_layers(found)
+        table = measure_layers(layers, read_image(), scale, unit, classes, scores, colours)
+        boxes = {label: box for labels in layers for label, box in find_boxes(labels)}
+        return Measured(table, boxes, scale, unit, index)
 
     return work
 
@@ -77,7 +81,7 @@ def pixel_size(session: Session) -> tuple[Scale, str]:
 
 
 class Measurer(QObject):
-    """Keeps the measurements of one labels layer up to date while somebody looks at them.
+    """Keeps the measurements of one layer of cells up to date while somebody looks at them.
 
     Signals
     -------
@@ -91,7 +95,7 @@ class Measurer(QObject):
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._layer: Labels | None = None
+        self._layer: Cells | None = None
         self._watched = Connections()
         self._connections = Connections()
         self._is_looked_at = False
@@ -102,15 +106,18 @@ class Measurer(QObject):
         self._connections.connect(session.image_changed, self.refresh)
 
     @property
-    def layer(self) -> Labels | None:
-        """The labels that are measured."""
+    def layer(self) -> Cells | None:
+        """The cells that are measured."""
         return self._layer
 
     @layer.setter
-    def layer(self, layer: Labels | None) -> None:
+    def layer(self, layer: Cells | None) -> None:
         self._watched.undo()
         self._layer = layer
-        if layer is not None:
+        if isinstance(layer, Shapes):
+            for event in (layer.events.data, layer.events.set_data):  # edits, and other planes
+                self._watched.connect(event, self._on_edit)
+        elif layer is not None:
             session = self._session
 
             def plane() -> _dirty.Plane:
@@ -143,7 +150,7 @@ class Measurer(QObject):
         self._watched.undo()
         self._connections.undo()
 
-    def _on_edit(self, region: Region | None) -> None:
+    def _on_edit(self, what: object = None) -> None:
         self._is_stale = True
         if self._is_looked_at:
             self._pause.start()
@@ -164,6 +171,6 @@ class Measurer(QObject):
             on_error=self.failed.emit,
         )
 
-    def _deliver(self, layer: Labels, measured: Measured) -> None:
+    def _deliver(self, layer: Cells, measured: Measured) -> None:
         if layer is self._layer:
             self.measured.emit(measured)

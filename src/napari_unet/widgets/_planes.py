@@ -16,7 +16,7 @@ from napari_unet.widgets._pixels import Source
 
 if TYPE_CHECKING:
     from napari.components import Camera, ViewerModel
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Shapes
 
 Reader: TypeAlias = Callable[[], NDArray[Any]]
 PlaneIndex: TypeAlias = tuple[int | None, ...]
@@ -109,6 +109,14 @@ def plane_slices(index: PlaneIndex) -> tuple[int | slice, ...]:
     return tuple(slice(None) if place is None else place for place in index)
 
 
+def place_on(points: NDArray[np.float64], index: PlaneIndex) -> NDArray[np.float64]:
+    """(n, 2) points of a plane as points of the layer."""
+    placed = np.empty((len(points), len(index)))
+    placed[:] = [np.nan if place is None else place for place in index]
+    placed[:, list(plane_axes(index))] = points
+    return placed
+
+
 def read_plane(layer: Image | Labels, index: PlaneIndex) -> NDArray[Any]:
     """Read a plane at full resolution: (Y, X), or (Y, X, C) of an RGB image.
 
@@ -187,7 +195,7 @@ def find_visible(viewer: ViewerModel, layer: Image | Labels, index: PlaneIndex) 
 
 
 def centre_on(
-    viewer: ViewerModel, layer: Image | Labels, index: PlaneIndex, region: Region
+    viewer: ViewerModel, layer: Image | Labels | Shapes, index: PlaneIndex, region: Region
 ) -> None:
     """Move the view so that the middle of `region` is in the middle of the canvas."""
     place: list[float] = [0.0 if at is None else float(at) for at in index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -22,13 +23,19 @@ _ELLIPSE_POINTS = 64
 
 def list_outlines(layer: Shapes, index: PlaneIndex) -> list[int]:
     """Numbers of the closed shapes that lie on a plane."""
-    others = [axis for axis, place in enumerate(index) if place is not None]
-    places = [place for place in index if place is not None]
+    shapes = zip(layer.data, layer.shape_type, strict=True)
     return [
         number
-        for number, (vertices, kind) in enumerate(zip(layer.data, layer.shape_type, strict=True))
-        if kind in _CLOSED and bool(np.all(np.abs(vertices[:, others] - places) < 0.5))
+        for number, (vertices, kind) in enumerate(shapes)
+        if kind in _CLOSED and lies_on(vertices, index)
     ]
+
+
+def lies_on(vertices: NDArray[Any], index: PlaneIndex) -> bool:
+    """Whether a shape lies on a plane."""
+    others = [axis for axis, place in enumerate(index) if place is not None]
+    places = [place for place in index if place is not None]
+    return not others or bool(np.all(np.abs(np.asarray(vertices)[:, others] - places) < 0.5))
 
 
 def draw_mask(layer: Shapes, index: PlaneIndex, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
@@ -41,9 +48,7 @@ def draw_mask(layer: Shapes, index: PlaneIndex, shape: tuple[int, int]) -> NDArr
         return None
     mask = np.zeros(shape, dtype=bool)
     for number in numbers:
-        vertices = np.asarray(layer.data[number])[:, list(plane_axes(index))]
-        if layer.shape_type[number] == "ellipse":
-            vertices = _trace_ellipse(vertices)
+        vertices = read_line(layer.data[number], layer.shape_type[number], plane_axes(index))
         low, high = vertices.min(axis=0), vertices.max(axis=0)
         if layer.shape_type[number] == "rectangle" and _is_upright(vertices):
             # a list of all pixels, as `polygon` makes it, takes long for a whole frame
@@ -53,6 +58,14 @@ def draw_mask(layer: Shapes, index: PlaneIndex, shape: tuple[int, int]) -> NDArr
         else:
             mask[polygon(vertices[:, 0], vertices[:, 1], shape)] = True
     return mask
+
+
+def read_line(
+    vertices: NDArray[Any], kind: str, axes: Sequence[int] = (-2, -1)
+) -> NDArray[np.float64]:
+    """The line around a shape of any kind in the plane of two axes, (n, 2)."""
+    line = np.asarray(vertices, np.float64)[:, list(axes)]
+    return _trace_ellipse(line) if kind == "ellipse" else line
 
 
 def frame(index: PlaneIndex, shape: tuple[int, int]) -> Outline:

@@ -6,16 +6,15 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.core.annotation import supervision
 from napari_unet.core.card import read_card, write_card
 from napari_unet.core.events import exhaust
 from napari_unet.core.tuning import Seen, Tuned, tune
-from napari_unet.core.types import Sample
 from napari_unet.widgets._contest import Answer, PlaneWork
-from napari_unet.widgets._judge import truth_reader
+from napari_unet.widgets._edited import Cells
+from napari_unet.widgets._judge import Truth, truth_reader
 from napari_unet.widgets._session import Session
 
 
@@ -35,10 +34,10 @@ class Tuner(PlaneWork):
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(session, parent)
-        self._read_truth: Callable[[], Sample] | None = None
+        self._read_truth: Callable[[], Truth] | None = None
         self._found: tuple[Path, Tuned] | None = None
 
-    def start(self, truth: Labels, model: Path) -> None:
+    def start(self, truth: Cells, model: Path) -> None:
         """Find the best way to make cells of what `model` says of the plane in view.
 
         Raises
@@ -93,8 +92,8 @@ class Tuner(PlaneWork):
         self.stored.emit(sentence)
 
 
-def _tune(read_truth: Callable[[], Sample], answer: Answer) -> Tuned:
-    sample = read_truth()
+def _tune(read_truth: Callable[[], Truth], answer: Answer) -> Tuned:
+    sample = read_truth().sample
     known = supervision(sample.labels, sample.complete)
     seen = Seen(answer.evidence, sample.labels, known)
     return exhaust(tune([seen], read_card(answer.model).instances))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Labels
 from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QButtonGroup, QCheckBox, QFormLayout, QLabel, QRadioButton, QWidget
 
@@ -20,6 +19,7 @@ from napari_unet.core.start_models import start_model_files
 from napari_unet.widgets._ap_plot import ApPlot
 from napari_unet.widgets._budget import Budget
 from napari_unet.widgets._dock import Dock
+from napari_unet.widgets._edited import Cells
 from napari_unet.widgets._form import tidy
 from napari_unet.widgets._judge import Judge, Judged
 from napari_unet.widgets._judged_cells import JudgedCells
@@ -68,7 +68,9 @@ class EvaluateDock(Dock):
         for mode in (self.of_labels, self.of_models, self.of_new):
             modes.addButton(mode)
         self.of_labels.setChecked(True)
-        self.of_labels.setToolTip("score a labels layer, such as a prediction that was corrected")
+        self.of_labels.setToolTip(
+            "score a layer, such as a prediction that was corrected; whole cells may overlap"
+        )
         self.of_models.setToolTip("predict the plane in view with both and compare them")
         self.of_new.setToolTip(
             "train a model of each kind on the annotation, one after the other; the same cells are "
@@ -168,7 +170,7 @@ class EvaluateDock(Dock):
         self._settings.setEnabled(False)
         self._prepare()
 
-    def _need_truth(self) -> Labels:
+    def _need_truth(self) -> Cells:
         image = self.session.need_image()
         if self.truth.layer is None:
             raise InputError(
@@ -177,7 +179,7 @@ class EvaluateDock(Dock):
             )
         return self.truth.layer
 
-    def _need_prediction(self) -> Labels:
+    def _need_prediction(self) -> Cells:
         layer = self.prediction.layer
         if layer is None:
             raise InputError("There is no prediction yet: press Predict in the Predict panel.")

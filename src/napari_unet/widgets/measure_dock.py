@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
@@ -22,6 +23,7 @@ from napari_unet.core.measuring import PIXEL, spell_unit, summarise
 from napari_unet.core.tables import Limits
 from napari_unet.widgets import _canvas_click, _planes
 from napari_unet.widgets._cell_marker import clear_mark, mark_cell, remove_mark
+from napari_unet.widgets._cell_reader import find_cell
 from napari_unet.widgets._cells_table import CellsModel, CellsView
 from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._dock import Dock
@@ -99,7 +101,7 @@ class MeasureDock(Dock):
         self.histogram = Histogram(str(self.session.viewer.theme))
         self.limits = LimitInputs()
         self.inside = QCheckBox("leave out cells at the border")
-        self.inside.setToolTip("from the table and the figures; the labels stay as they are")
+        self.inside.setToolTip("from the table and the figures; the cells stay as they are")
         rows.addRow("Image", self.image)
         rows.addRow("Cells", self.cells)
         rows.addRow("Column", self.column)
@@ -139,7 +141,8 @@ class MeasureDock(Dock):
         if layer is None:
             self.summary.setText(_NOTHING)
         else:
-            self._of_layer.connect(layer.events.selected_label, self._on_selected_label)
+            if isinstance(layer, Labels):
+                self._of_layer.connect(layer.events.selected_label, self._on_selected_label)
         self.save.setEnabled(False)
         self.state.clear()
 
@@ -147,7 +150,8 @@ class MeasureDock(Dock):
         layer = self.measurer.layer
         assert layer is not None
         self._measured = measured
-        if layer.ndim == 2:  # a label of a stack is another cell on each plane
+        # a label of a stack is another cell on each plane
+        if isinstance(layer, Labels) and layer.ndim == 2:
             write_measurements(layer, measured.table)
         self.model.set_table(measured.table)
         self.save.setEnabled(True)
@@ -230,7 +234,7 @@ class MeasureDock(Dock):
 
     def _on_selected_label(self, event: Any = None) -> None:
         layer = self.measurer.layer
-        if layer is not None and self.isVisible():
+        if isinstance(layer, Labels) and self.isVisible():
             self._choose(int(layer.selected_label))
 
     def _on_click(self, position: tuple[float, ...]) -> None:
@@ -238,8 +242,7 @@ class MeasureDock(Dock):
         layer = self.measurer.layer
         if layer is None or not layer.visible or not self.isVisible():
             return
-        value = layer.get_value(position, world=True)
-        self._choose(int(value or 0))
+        self._choose(find_cell(self.session, layer, position))
 
     def _choose(self, label: int) -> None:
         known = self._measured is not None and label in self._measured.boxes
