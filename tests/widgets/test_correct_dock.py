@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unet.widgets import _cell_layers, _layers, _planes, correct_dock
+from napari_unet.core.formats.labelled import Shape
+from napari_unet.core.whole_cells import outline
+from napari_unet.widgets import _cell_layers, _layers, _planes, _whole_cells, correct_dock
 from napari_unet.widgets._classes import set_class
 from napari_unet.widgets._features import read_feature, write_predicted
 from napari_unet.widgets._session import session
@@ -321,3 +323,26 @@ def test_a_closed_panel_lets_go(qtbot, model):
     qtbot.wait(10)
     gc.collect()
     assert gone() is None
+
+
+def test_an_accepted_cell_is_whole_where_its_outline_is_shown(qtbot, dock, model):
+    """Cell 1 lies under cell 2 by four columns and reaches three rows further down."""
+    image = session(model).image
+    wholes = [
+        Shape(np.ones((13, 14), bool), (10, 5), 1),
+        Shape(np.ones((10, 10), bool), (10, 15), 2),
+    ]
+    _whole_cells.show_wholes(model, image, outline(wholes), (None, None))
+    drag(model, (12, 8))
+    press(qtbot, dock.accepting)
+    expected = np.zeros((64, 64), bool)
+    expected[10:23, 5:19] = True
+    expected[10:20, 15:25] = False
+    np.testing.assert_array_equal(session(model).labels.data > 0, expected)
+    press(qtbot, dock.undoing)
+    drag(model, (12, 22))
+    press(qtbot, dock.rejecting)
+    drag(model, (12, 8))
+    press(qtbot, dock.accepting)
+    np.testing.assert_array_equal(session(model).labels.data[10:23, 5:19] > 0, True)
+    np.testing.assert_array_equal(session(model).labels.data[10:20, 19:25], -1)

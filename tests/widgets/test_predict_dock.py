@@ -11,12 +11,20 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from fake_compute import FakeCompute, answer_of, write_model
+from napari_unet.core.candidates import MASK, Candidates
 from napari_unet.core.card import ModelCard
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.evidence import Maps
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import TileDone
-from napari_unet.widgets import _model_choice, _model_files, _predictor
+from napari_unet.core.whole_cells import fill_outlines
+from napari_unet.widgets import (
+    _layers,
+    _model_choice,
+    _model_files,
+    _predictor,
+    _whole_cells,
+)
 from napari_unet.widgets._features import read_feature
 from napari_unet.widgets._form import Fold
 from napari_unet.widgets._session import session
@@ -600,3 +608,139 @@ def test_what_says_nothing_to_a_model_is_grey_with_the_reason(dock, folder):
     assert overlap.enabled
     assert overlap.tooltip.startswith("0.5: a cell with more than")
     assert dock.more_instances.input("fill_holes").enabled
+
+
+BOXES = dataclasses.replace(CARD, architecture="mask-rcnn", maps=0)
+
+
+def overlapping(boxes, shape=(64, 64), scores=None):
+    """What a model says that finds whole cells, which fill their boxes x1, y1, x2, y2."""
+    scores = np.linspace(0.9, 0.6, len(boxes)) if scores is None else scores
+    evidence = Candidates(
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(scores, np.float32),
+        np.full((len(boxes), MASK, MASK), 255, np.uint8),
+        np.ones(len(boxes), np.uint8),
+        shape,
+    )
+    found = evidence.label(CARD.instances)
+    return {
+        "labels": found.labels,
+        "evidence": evidence,
+        "classes": found.classes,
+        "scores": found.scores,
+        "seconds": 2.1,
+    }
+
+
+def wholes_of(dock):
+    layer = _layers.find(dock.session.viewer, _layers.WHOLES, dock.session.image)
+    index = dock.session.plane_index(dock.session.image)
+    return layer and fill_outlines(_whole_cells.read_wholes(layer, index))
+
+
+@pytest.fixture
+def of_boxes(qtbot, dock, folder):
+    """The panel with a model that finds whole cells, and “Whole cells” checked."""
+    dock.model.set_path(write_model(folder / "boxes.safetensors", BOXES))
+    dock._on_chosen(dock.model.path)
+    dock.wholes.setChecked(True)
+    return dock
+
+
+def test_whole_cells_are_offered_by_what_the_model_finds(dock, folder, qtbot, of_boxes):
+    assert dock.wholes.isEnabled()
+    assert "each cell whole" in dock.wholes.toolTip()
+    dock.stack.setChecked(True)
+    assert not dock.wholes.isEnabled()
+    assert "--instances" in dock.wholes.toolTip()
+    dock.whole.setChecked(True)
+    assert dock.wholes.isEnabled()
+    dock.model.set_path(folder / "nuclei.safetensors")
+    dock._on_chosen(dock.model.path)
+    assert not dock.wholes.isEnabled()
+    assert dock.wholes.toolTip() == "of no use to this model: it gives each pixel to one cell"
+
+
+def test_each_cell_is_whole_beside_the_labels(qtbot, of_boxes):
+    dock, result = of_boxes, overlapping([(5, 5, 25, 25), (19, 5, 39, 25)])
+    click(qtbot, dock)
+    answer(qtbot, dock, result)
+    qtbot.waitUntil(lambda: bool(wholes_of(dock)))
+    np.testing.assert_array_equal(shown(dock).data, result["labels"])
+    assert [np.count_nonzero(shown(dock).data == label) for label in (1, 2)] == [400, 280]
+    assert [(cell.label, cell.mask.sum()) for cell in wholes_of(dock)] == [(1, 400), (2, 400)]
+    assert [cell.score for cell in wholes_of(dock)] == pytest.approx([0.9, 0.6])
+
+
+def test_outlines_follow_threshold_sureness_and_size_and_can_be_taken_away(qtbot, of_boxes):
+    dock = of_boxes
+    click(qtbot, dock)
+    answer(qtbot, dock, overlapping([(5, 5, 25, 25), (19, 5, 39, 25), (50, 50, 54, 54)]))
+    qtbot.waitUntil(lambda: len(wholes_of(dock) or ()) == 3)
+    dock.instances.input("min_size").value = 20
+    qtbot.waitUntil(lambda: len(wholes_of(dock)) == 2)
+    for value in (0.7, 0.74, 0.8):
+        dock.instances.input("min_score").value = value
+    qtbot.waitUntil(lambda: len(wholes_of(dock)) == 1)
+    dock.wholes.setChecked(False)
+    qtbot.waitUntil(lambda: wholes_of(dock) == [])
+    dock.wholes.setChecked(True)
+    qtbot.waitUntil(lambda: len(wholes_of(dock)) == 1)
+    assert len(dock.session.compute.predictions) == 1
+
+
+def test_around_the_visible_field_whole_cells_stay(qtbot, of_boxes, monkeypatch):
+    """One cell reaches into the field that is predicted anew, and one lies beside it."""
+    dock = of_boxes
+    click(qtbot, dock)
+    answer(qtbot, dock, overlapping([(5, 5, 45, 25), (5, 21, 25, 41), (50, 50, 60, 60)]))
+    qtbot.waitUntil(lambda: len(wholes_of(dock) or ()) == 3)
+    field = slice(0, 64), slice(32, 64)
+    monkeypatch.setattr(type(dock.session), "visible_region", lambda _: field)
+    dock.visible.setChecked(True)
+    click(qtbot, dock)
+    answer(qtbot, dock, overlapping([(0, 5, 13, 28)], shape=(64, 32)))
+    qtbot.waitUntil(lambda: len(wholes_of(dock)) == 2)
+    first, second = wholes_of(dock)
+    assert second.mask.sum() == 400  # whole where the first lies over it
+    assert second.score == pytest.approx(0.75)
+    assert first.mask.sum() == 27 * 20 + 13 * 23
+    assert first.score == pytest.approx(0.9)
+    assert set(np.unique(shown(dock).data)) == {0, first.label, second.label}
+
+
+def test_a_model_of_maps_and_a_stopped_prediction_leave_no_old_outlines(qtbot, of_boxes, folder):
+    dock = of_boxes
+    click(qtbot, dock)
+    result = overlapping([(5, 5, 25, 25), (19, 5, 39, 25)])
+    answer(qtbot, dock, result)
+    qtbot.waitUntil(lambda: len(wholes_of(dock) or ()) == 2)
+    compute = click(qtbot, dock)
+    job = compute.predictions[-1].job
+    compute.happened.emit(job, TileDone(1, 2, (slice(0, 64), slice(0, 32))))
+    with qtbot.waitSignal(dock._predictor.shown):
+        compute.stopped.emit(job, {"evidence": result["evidence"]})
+    assert wholes_of(dock) == []
+    click(qtbot, dock)
+    answer(qtbot, dock, result)
+    qtbot.waitUntil(lambda: len(wholes_of(dock)) == 2)
+    dock.model.set_path(folder / "nuclei.safetensors")
+    dock._on_chosen(dock.model.path)
+    click(qtbot, dock)
+    answer(qtbot, dock, three_cells())
+    assert wholes_of(dock) == []
+
+
+def test_outlines_the_person_changed_are_left_to_them(qtbot, of_boxes):
+    dock = of_boxes
+    click(qtbot, dock)
+    answer(qtbot, dock, overlapping([(5, 5, 25, 25), (19, 5, 39, 25)]))
+    qtbot.waitUntil(lambda: len(wholes_of(dock) or ()) == 2)
+    layer = dock.session.viewer.layers["hela · whole cells"]
+    layer.selected_data = {1}
+    layer.remove_selected()
+    dock.instances.input("min_size").value = 9
+    qtbot.waitUntil(lambda: len(wholes_of(dock) or ()) == 2)
+    assert layer.name == "hela · whole cells, edited"
+    assert layer.nshapes == 1

@@ -15,15 +15,19 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.evidence import Evidence
 from napari_unet.core.types import Prediction, Region, TileDone, Warned
 from napari_unet.core.unfinished import Piece
-from napari_unet.widgets import _cell_layers, _planes
+from napari_unet.core.whole_cells import Outlines
+from napari_unet.widgets import _cell_layers, _layers, _planes, _whole_cells
 from napari_unet.widgets._asked import Asked, Progress
 from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._features import write_predicted
+from napari_unet.widgets._hand import RestTimer
 from napari_unet.widgets._live_tiles import LiveTiles
 from napari_unet.widgets._planes import PlaneIndex
 from napari_unet.widgets._session import Session
 from napari_unet.widgets._settling import Settled, settle
 from napari_unet.widgets._worker import InOrder, Latest, run
+
+_REST_MS = 250
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,9 @@ class Predictor(QObject):
         self._whole = False  # what it is there for, else the tiles that were done
         self._seconds = 0.0
         self._found: list[NDArray[np.float64]] = []
+        self._wants_wholes = False
+        self._unshown: tuple[Asked, PlaneIndex, Outlines | None] | None = None
+        self._outlining = RestTimer(_REST_MS, self._show_wholes)
         self._labelling = Latest(self)
         self._linking = InOrder(self)
         self._tiles = LiveTiles(session, self._labelling, self)
@@ -117,11 +124,14 @@ class Predictor(QObject):
         region: Region | None = None,
         whole_stack: bool = False,
         link: bool = False,
+        wholes: bool = False,
     ) -> None:
         """Ask for the cells of the plane in view, of a region of it, or of all planes.
 
         With `link` the cells of a whole stack keep their numbers from plane to plane. Then planes
         are shown when they are done and not tile by tile, whose numbers nothing is known of.
+        With `wholes` those of one plane are shown as outlines too, each whole, where the model
+        finds whole cells.
 
         Raises
         ------
@@ -130,7 +140,7 @@ class Predictor(QObject):
         """
         asked = Asked(self._session, model, config, region, whole_stack, link)
         self._forget()
-        self._asked = asked
+        self._asked, self._wants_wholes = asked, wholes
         self._begin_plane(asked, 0)
 
     def stop(self) -> None:
@@ -138,11 +148,15 @@ class Predictor(QObject):
         if self._job is not None:
             self._session.compute.stop(self._job)
 
-    def relabel(self, config: InstanceConfig) -> None:
-        """Label what the net said with another threshold or size, off the GUI thread."""
+    def relabel(self, config: InstanceConfig, wholes: bool = False) -> None:
+        """Label what the net said with another threshold or size, off the GUI thread.
+
+        Outlines follow when the hand rests: hundreds of them take napari longer than a frame.
+        """
         asked, evidence = self._asked, self._evidence
         if asked is None or evidence is None or self.busy:
             return
+        self._wants_wholes = wholes
         if self._whole:
             self._settle(asked, asked.planes[0], evidence, config)
         else:
@@ -174,6 +188,8 @@ class Predictor(QObject):
             self._asked.forget()
         self._job = self._asked = self._evidence = None
         self._whole, self._seconds, self._found = False, 0.0, []
+        self._unshown = None
+        self._outlining.stop()
         self._tiles.end()
 
     def _on_happened(self, job: int, event: object) -> None:
@@ -210,7 +226,9 @@ class Predictor(QObject):
         if len(asked.planes) == 1:
             self._evidence = result["evidence"]
         prediction = Prediction(result["labels"], result["classes"], result["scores"])
-        self._settle(asked, asked.planes[number], prediction, None)
+        # the whole cells come with the labels of what the net said alone
+        again = self._evidence if self._wants_wholes else None
+        self._settle(asked, asked.planes[number], again or prediction, None)
 
     def _on_stopped(self, job: int, result: dict[str, Any]) -> None:
         asked, evidence = self._asked, result.get("evidence")
@@ -242,10 +260,11 @@ class Predictor(QObject):
         """Make labels of what the net says off the GUI thread, then show them."""
         try:
             before = self._tiles.read_shown(asked, index)
+            wholes = self._read_wholes(asked, index)
         except InputError as error:
             self._refuse(asked, error)
             return
-        arguments = (settle, asked, prediction, config, before)
+        arguments = (settle, asked, prediction, config, before, wholes)
 
         def show(settled: Settled) -> None:
             self._show(asked, index, settled)
@@ -269,6 +288,7 @@ class Predictor(QObject):
             layer = _cell_layers.show_prediction(viewer, image, settled.labels, asked.region, index)
             if _planes.count_planes(image) == 1:
                 write_predicted(layer, settled.cells, settled.kept)
+            self._outline(asked, index, settled.wholes)
         except InputError as error:
             self._refuse(asked, error)
             return
@@ -284,6 +304,36 @@ class Predictor(QObject):
             self.shown.emit(
                 Shown(sizes.size, median, self._seconds, asked.region, len(asked.planes), ids=ids)
             )
+
+    def _read_wholes(self, asked: Asked, index: PlaneIndex) -> Outlines | None:
+        """The whole cells of a plane as they are shown; None where none are wanted."""
+        if not self._wants_wholes or len(asked.planes) > 1:
+            return None
+        layer = _layers.find(self._session.viewer, _layers.WHOLES, asked.image(self._session))
+        return Outlines((), {}) if layer is None else _whole_cells.read_wholes(layer, index)
+
+    def _outline(self, asked: Asked, index: PlaneIndex, wholes: Outlines | None) -> None:
+        """Show whole cells when the hand rests; where they are not known take away what is old."""
+        self._unshown = asked, index, wholes
+        if wholes is None:
+            self._show_wholes()
+        else:
+            self._outlining.start()
+
+    def _show_wholes(self) -> None:
+        if self._unshown is None:
+            return
+        (asked, index, wholes), self._unshown = self._unshown, None
+        self._outlining.stop()
+        viewer = self._session.viewer
+        try:
+            image = asked.image(self._session)
+            if wholes is None:
+                _whole_cells.clear_wholes(viewer, image, index)
+            else:
+                _whole_cells.show_wholes(viewer, image, wholes, index)
+        except InputError as error:
+            self._refuse(asked, error)
 
     def _settle_finished(
         self,
@@ -313,6 +363,7 @@ class Predictor(QObject):
         try:
             image = asked.image(self._session)
             _cell_layers.show_piece(self._session.viewer, image, piece.labels, piece.region, index)
+            self._outline(asked, index, None)
         except InputError as error:
             self._refuse(asked, error)
             return

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from napari_unet.core import proofreading
 from napari_unet.core.errors import InputError
+from napari_unet.core.formats.labelled import Shape, place
 from napari_unet.core.outlines import find_outline
 from napari_unet.core.proofreading import Cell, Edit
 from napari_unet.core.types import Region
+from napari_unet.core.whole_cells import box_of, fill_outlines
 from napari_unet.widgets import _layers, _planes, _tools
 from napari_unet.widgets._cell_marker import draw_line, mark_outline
 from napari_unet.widgets._classes import classes_of_cells, set_class
@@ -21,6 +23,7 @@ from napari_unet.widgets._features import read_feature
 from napari_unet.widgets._labels_choice import find_prediction
 from napari_unet.widgets._planes import PlaneIndex
 from napari_unet.widgets._session import Session
+from napari_unet.widgets._whole_cells import read_wholes
 
 Point = tuple[int, int]
 
@@ -62,8 +65,25 @@ class Proofreader:
         return round(float(place[rows])), round(float(place[columns]))
 
     def find(self, point: Point) -> Cell | None:
-        """The cell at a pixel, None where there is none."""
-        return proofreading.find_cell(*self.planes(), point)
+        """The cell at a pixel, None where there is none; one that is predicted as a whole."""
+        predicted, said = self.planes()
+        cell = proofreading.find_cell(predicted, said, point)
+        if cell is None or cell.label:
+            return cell
+        whole = self._find_whole(int(predicted[point]))
+        if whole is None:
+            return cell
+        return proofreading.make_whole(cell, whole.mask, box_of(whole), point, predicted, said)
+
+    def _find_whole(self, number: int) -> Shape | None:
+        """All pixels of a predicted cell, where its outline is shown."""
+        session = self._session
+        layer = _layers.find(session.viewer, _layers.WHOLES, session.need_image())
+        if layer is None:
+            return None
+        outlines = read_wholes(layer, session.plane_index(session.need_image()))
+        found = fill_outlines(outlines.take(number))
+        return place(found[0], session.plane_shape(), number) if found else None
 
     def write(self, make: Callable[[NDArray[Any], int], Edit]) -> None:
         """Write what `make(annotation, free label)` says into the annotation.

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     import napari.viewer
 
 _SHOWN_INSTANCES = ("threshold", "min_score", "min_size")
+_WHOLES = (
+    "beside the labels a layer of outlines, each cell whole where others lie over it, with its "
+    "class and score; Measure, Evaluate, Correct and File ▸ Save take it"
+)
 
 
 class PredictDock(Dock):
@@ -76,11 +80,15 @@ class PredictDock(Dock):
         self.link.setToolTip("a cell keeps its number from plane to plane, where it overlaps")
         self.link.hide()
         self.stack.toggled.connect(self.link.setVisible)
+        self.wholes = QCheckBox("Whole cells")
+        self.wholes.toggled.connect(self._on_wholes)
+        self.stack.toggled.connect(self._offer_wholes)
         content = QWidget()
         rows = QFormLayout(content)
         tidy(rows)
         rows.setContentsMargins(8, 0, 0, 0)
         rows.addRow(self.link)
+        rows.addRow(self.wholes)
         rows.addRow(self.more_instances)
         rows.addRow(self.prediction)
         advanced = Fold("Advanced", content)
@@ -183,7 +191,12 @@ class PredictDock(Dock):
             check_channels(card, self.session.channels(), model.stem, image.name)
             region = self.session.visible_region() if self.visible.isChecked() else None
             self._predictor.start(
-                model, config, region, self.stack.isChecked(), self.link.isChecked()
+                model,
+                config,
+                region,
+                self.stack.isChecked(),
+                self.link.isChecked(),
+                self._wants_wholes,
             )
         except InputError as error:
             self._fail(str(error), "")
@@ -213,9 +226,28 @@ class PredictDock(Dock):
 
     def _relabel(self) -> None:
         if self._predictor.can_relabel:
-            self._predictor.relabel(self._instances)
+            self._predictor.relabel(self._instances, self._wants_wholes)
         elif self._planes > 1 and not self._predictor.busy:
             self.bar.ready("Of a stack the maps are not kept: predict it again.")
+
+    @property
+    def _wants_wholes(self) -> bool:
+        return self.wholes.isEnabled() and self.wholes.isChecked()
+
+    def _on_wholes(self) -> None:
+        """Of what the net said show the outlines too, or take them away."""
+        if self._predictor.can_relabel:
+            self._relabel()
+
+    def _offer_wholes(self) -> None:
+        """Offer outlines where there is something to them, else say why there is not."""
+        no_use = ""
+        if self._card is not None and self._card.maps:
+            no_use = "of no use to this model: it gives each pixel to one cell"
+        elif self.stack.isChecked():
+            no_use = "of one plane at a time: “napari-unet predict --instances” writes those of all"
+        self.wholes.setEnabled(not no_use)
+        self.wholes.setToolTip(no_use or _WHOLES)
 
     def _on_progress(self, progress: Progress) -> None:
         part = f"tile {progress.tile} of {progress.tiles}"
@@ -323,6 +355,7 @@ class PredictDock(Dock):
             self._about.setText(f"<b>{path.stem}</b><table>{rows}</table>")
             self.instances.set(self._card.instances)
             self.more_instances.set(self._card.instances)
+            self._offer_wholes()
             for form in (self.more_instances, self.prediction):
                 form.show_use(self._card.evidence)
         self._show_readiness()
