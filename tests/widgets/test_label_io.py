@@ -11,7 +11,9 @@ from npe2 import PluginManifest
 import napari_unet
 from napari_unet.core.formats import FORMATS, Labelled, read_labelled
 from napari_unet.core.formats.labelled import Shape, put_together
+from napari_unet.core.whole_cells import fill_outlines, outline
 from napari_unet.widgets._features import read_feature, write_predicted
+from napari_unet.widgets._whole_cells import read_wholes, show_wholes
 
 PLUGIN = "napari-unet-cells"
 CELLS = np.zeros((64, 64), np.int32)
@@ -63,15 +65,60 @@ def test_cells_of_another_image_are_not_stretched_over_this_one(napari_with_us, 
     np.testing.assert_array_equal(opened.scale, (1, 1))
 
 
-def test_cells_that_overlap_are_opened_flat_and_it_is_said(napari_with_us, tmp_path, monkeypatch):
+def overlapping(size=(64, 64)):
+    square = np.ones((8, 8), bool)
+    shapes = [
+        Shape(square, (2, 2), 1, 0, "round", 0.5),
+        Shape(square[:6], (4, 4), 2, 0, "long", 0.25),
+    ]
+    return put_together(shapes, size, "cells")
+
+
+def test_cells_that_overlap_are_opened_flat_and_whole(napari_with_us, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr("napari_unet.label_io.show_info", said.append)
-    square = np.ones((8, 8), bool)
-    shapes = [Shape(square, (2, 2), 1), Shape(square[:6], (4, 4), 2)]
-    FORMATS["coco"].write(tmp_path / "cells.json", put_together(shapes, (64, 64), "cells"))
-    (opened,) = napari_with_us.open(str(tmp_path / "cells.json"), plugin=PLUGIN)
-    assert [(opened.data == label).sum() for label in (1, 2)] == [64 - 36, 48]
-    assert ["overlapped by others in 36 pixels" in remark for remark in said] == [True]
+    viewer = napari_with_us
+    image = viewer.add_image(np.zeros((64, 64)), name="hela", scale=(0.5, 0.5), translate=(3, 4))
+    FORMATS["coco"].write(tmp_path / "cells.json", overlapping())
+    flat, wholes = viewer.open(str(tmp_path / "cells.json"), plugin=PLUGIN)
+    assert [(flat.data == label).sum() for label in (1, 2)] == [64 - 36, 48]
+    assert "overlapped by others in 36 pixels" in said[0]
+    assert said[1] == "Each cell is whole in “cells · whole cells”."
+    np.testing.assert_array_equal(wholes.scale, image.scale)
+    cells = fill_outlines(read_wholes(wholes, (None, None)))
+    assert [(cell.mask.sum(), cell.kind, cell.score) for cell in cells] == [
+        (64, "round", 0.5),
+        (48, "long", 0.25),
+    ]
+
+
+@pytest.mark.parametrize("name", ["roi", "coco", "geojson"])
+@pytest.mark.parametrize("frames", [1, 3])
+def test_whole_cells_are_saved_as_wholes(napari_with_us, name, frames, tmp_path):
+    viewer = napari_with_us
+    image = viewer.add_image(np.zeros((64, 64) if frames == 1 else (frames, 64, 64)), name="hela")
+    for frame in range(0, frames, 2):
+        index = (None, None) if frames == 1 else (frame, None, None)
+        layer = show_wholes(viewer, image, outline(overlapping().wholes), index)
+    path = tmp_path / f"cells{FORMATS[name].ending}"
+    layer.save(str(path), plugin=PLUGIN)
+    read = read_labelled(path, (64, 64))
+    read = [one for one in read if one.wholes]
+    cells = [cell for one in read for cell in one.wholes]
+    assert read[0].labels.shape[-2:] == (64, 64)
+    expected = [(1, 64, "round", 0.5), (2, 48, "long", 0.25)] * len(range(0, frames, 2))
+    found = [(cell.label, cell.mask.sum(), cell.kind, cell.score) for cell in cells]
+    assert sorted(found) == sorted(expected)
+
+
+def test_a_layer_without_a_cell_is_not_saved(napari_with_us, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("napari_unet.label_io.show_warning", said.append)
+    layer = napari_with_us.add_shapes([[[0, 0], [5, 5]]], shape_type="line")
+    with pytest.warns(UserWarning, match="did not return any written paths"):
+        layer.save(str(tmp_path / "cells.zip"), plugin=PLUGIN)
+    assert "No shape encloses a cell" in said[0]
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
