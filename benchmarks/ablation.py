@@ -31,7 +31,7 @@ CASES = {
     "no elastic deformation": ("--elastic", 0),
     "a third of the elastic deformation": ("--elastic", 3),
     "not scaled": ("--scale", 1),
-    "grey values changed less": ("--intensity", 0.1),
+    "grey values changed more": ("--intensity", 0.25),
     "grey values not changed": ("--intensity", 0, "--noise", 0),
     "no augmentation": (
         "--elastic", 0, "--no-rotate", "--no-flip", "--scale", 1, "--intensity", 0, "--noise", 0,

@@ -47,7 +47,9 @@ Licences: CC0, CC0, Apache-2.0, CC0; MIT.
 """
 AUGMENT = {
     "nuclei": AugmentConfig(scale=1.6, intensity=0.35, noise=0.06, blur=1.5, mix=1.0),
-    "phase": AugmentConfig(),  # of one microscope: what it has never shown only costs time
+    "phase": AugmentConfig(
+        intensity=0.25
+    ),  # of one microscope: what it has never shown only costs time
 }
 CHOICES = {
     "threshold": (0.6, 0.5, 0.4, 0.3),

@@ -48,6 +48,16 @@ def test_what_lies_beyond_the_image_is_left_out():
     assert np.count_nonzero(found.labels) == 25 + 50
 
 
+def test_specks_of_a_mask_are_no_part_of_its_cell():
+    mask = np.zeros((MASK, MASK), np.uint8)
+    mask[4:16, 4:16] = mask[24:, 24:] = 255
+    found = dataclasses.replace(solid([(0, 0, MASK, MASK)], [0.9]), masks=mask[None]).label(PLAIN)
+    expected = np.zeros((40, 60), np.int32)
+    expected[4:16, 4:16] = 1
+    np.testing.assert_array_equal(found.labels, expected)
+    assert found.instances.masks[0].sum() == 144
+
+
 def test_overlaps_go_to_the_surer_cell_and_both_are_kept_whole():
     found = solid([(0, 0, 20, 20), (14, 0, 34, 20)], [0.6, 0.9]).label(PLAIN)
     assert found.scores.tolist() == pytest.approx([0.9, 0.6])

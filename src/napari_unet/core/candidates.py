@@ -22,6 +22,8 @@ from napari_unet.core.types import Instances, Prediction, Region
 MASK = 28
 """Edge of a mask in bins."""
 
+_EIGHT = np.ones((3, 3), bool)
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
@@ -199,8 +201,11 @@ def draw_mask(
 
 
 def cut_out(soft: NDArray[np.float32], config: InstanceConfig) -> NDArray[np.bool_]:
-    """The pixels of a drawn mask that are its cell."""
+    """The pixels of a drawn mask that are its cell: the largest piece, as specks are of others."""
     inside: NDArray[np.bool_] = soft > config.threshold
+    pieces, count = ndi.label(inside, _EIGHT)
+    if count > 1:
+        inside = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
     return ndi.binary_fill_holes(inside) if config.fill_holes else inside
 
 

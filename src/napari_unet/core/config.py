@@ -140,7 +140,11 @@ class AugmentConfig:
         1.3, label="Scale", unit="×", why="cells vary in size; ÷1.3 … ×1.3", limits=(1.0, 3.0)
     )
     intensity: float = option(
-        0.25, label="Grey values", why="sd of gain, offset and gamma", limits=(0.0, 1.0)
+        0.1,
+        label="Grey values",
+        why="sd of gain, offset and gamma, of each channel; with 0.25 the AP50 after 300 steps was "
+        "0.44 instead of 0.51 on stained tissue",
+        limits=(0.0, 1.0),
     )
     noise: float = option(
         0.03, label="Noise", why="largest sd of added noise, white = 1", limits=(0.0, 0.5)

@@ -84,14 +84,16 @@ def trace_once(mask: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> Rin
     again.
     """
     joined, *others = trace(mask, origin)
-    for ring in others:
-        steps = np.abs(joined[:, None] - ring).sum(axis=2)
+    for other in others:
+        steps = np.abs(joined[:, None] - other).sum(axis=2)
         at, start = np.unravel_index(steps.argmin(), steps.shape)
-        ring = np.roll(ring, -start, axis=0)
-        turn = np.array([[ring[0, 0], joined[at, 1]]])
-        joined = np.concatenate((joined[: at + 1], turn, ring, ring[:1], turn, joined[at:]))
+        other = np.roll(other, -start, axis=0)
+        turn = np.array([[other[0, 0], joined[at, 1]]])
+        joined = np.concatenate((joined[: at + 1], turn, other, other[:1], turn, joined[at:]))
     # a line that stands still for a step is drawn by napari to somewhere else
-    return joined[(joined != np.roll(joined, 1, axis=0)).any(axis=1)]
+    moves: NDArray[np.bool_] = (joined != np.roll(joined, 1, axis=0)).any(axis=1)
+    ring: Ring = joined[moves]
+    return ring
 
 
 def group_rings(rings: Sequence[Ring]) -> list[list[Ring]]:
