@@ -42,7 +42,7 @@ _RATIOS = (0.5, 1.0, 2.0)  # height over width of anchors
 _UNLIKELY = 0.02  # boxes that are proposed with less are not looked at
 _SAME = 0.7  # intersection over union of two boxes that are surely of one cell
 _FINE = "fine"  # the level of every second pixel: boxes are drawn in it, but not proposed
-_LOT = 32  # boxes: the heads see whole lots of them
+_RATED, _MASKS = 64, 8  # boxes: the heads see whole lots of them; a mask costs more
 _DRAWN = 128  # boxes at a time: each takes half a megabyte in the light network
 _COARSER = 192.0  # px: boxes from a quarter of it on are drawn in the next level, and so on
 
@@ -183,7 +183,7 @@ class MaskRCNN(nn.Module):
         self, levels: OrderedDict[str, Tensor], boxes: list[Tensor], size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """Of all boxes the logits of background and classes, and one correction of each."""
-        count, boxes = _fill_up(boxes)
+        count, boxes = _fill_up(boxes, _RATED)
         maps = self.boxes.box_roi_pool(levels, boxes, [size] * len(boxes))
         logits, deltas = self.boxes.box_predictor(self.boxes.box_head(maps))
         return logits[:count].float(), deltas[:count].float()
@@ -222,7 +222,7 @@ class MaskRCNN(nn.Module):
         self, levels: OrderedDict[str, Tensor], boxes: list[Tensor], size: tuple[int, int]
     ) -> Tensor:
         """(n, MASK, MASK) logits of all boxes."""
-        count, boxes = _fill_up(boxes)
+        count, boxes = _fill_up(boxes, _MASKS)
         maps = self.boxes.mask_roi_pool(levels, boxes, [size] * len(boxes))
         parts = [
             self.boxes.mask_predictor(self.boxes.mask_head(part))[:, 0]
@@ -239,7 +239,7 @@ class _OneBox(FastRCNNPredictor):  # type: ignore[misc]
         self.bbox_pred = nn.Linear(neurons, 4)
 
 
-def _fill_up(boxes: list[Tensor]) -> tuple[int, list[Tensor]]:
+def _fill_up(boxes: list[Tensor], lot: int) -> tuple[int, list[Tensor]]:
     """How many boxes there are, and with them as many empty ones as make whole lots.
 
     For each number of boxes that it has not seen oneDNN makes kernels anew and keeps them, between
@@ -247,7 +247,7 @@ def _fill_up(boxes: list[Tensor]) -> tuple[int, list[Tensor]]:
     """
     count = sum(len(each) for each in boxes)
     *others, last = boxes
-    return count, [*others, functional.pad(last, (0, 0, 0, -count % _LOT))]
+    return count, [*others, functional.pad(last, (0, 0, 0, -count % lot))]
 
 
 def _counts_of(layer: nn.Module, given: dict[str, Tensor]) -> dict[str, Tensor]:
