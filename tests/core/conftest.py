@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+import copy
+import dataclasses
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import AugmentConfig, TrainConfig
+from napari_unet.core.events import exhaust
+from napari_unet.core.training import train
 from napari_unet.core.types import Sample
 
 
-@pytest.fixture
-def discs() -> Sample:
-    """Twelve bright discs on a dark ground, two of them touching, all said."""
+@pytest.fixture(scope="session")
+def drawn() -> Sample:
+    """What `discs` is a copy of, for the fixtures that are made once."""
     rng = np.random.default_rng(0)
     labels = np.zeros((128, 160), np.int32)
     rows, columns = np.mgrid[:128, :160]
@@ -22,6 +31,12 @@ def discs() -> Sample:
 
 
 @pytest.fixture
+def discs(drawn: Sample) -> Sample:
+    """Twelve bright discs on a dark ground, two of them touching, all said."""
+    return copy.deepcopy(drawn)
+
+
+@pytest.fixture(scope="session")
 def quick() -> TrainConfig:
     """A training of a few seconds that is the same on every machine."""
     return TrainConfig(
@@ -33,3 +48,18 @@ def quick() -> TrainConfig:
         precision="float32",
         augment=AugmentConfig(elastic=2, scale=1.1),
     )
+
+
+@pytest.fixture(scope="session")
+def learnt(
+    drawn: Sample, quick: TrainConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Model, Path]]:
+    """A model of an architecture that has learnt the discs, and its file; trained once."""
+
+    @cache
+    def find(architecture: str) -> tuple[Model, Path]:
+        path = tmp_path_factory.mktemp(architecture) / "model.safetensors"
+        config = dataclasses.replace(quick, val_fraction=0)
+        return exhaust(train([drawn], config, architecture=architecture, output=path)), path
+
+    return find

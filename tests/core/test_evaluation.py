@@ -22,7 +22,6 @@ from napari_unet.core.events import exhaust
 from napari_unet.core.metrics import Scored, score_image
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
 from napari_unet.core.prediction import predict
-from napari_unet.core.training import train
 
 CPU = PredictConfig(device="cpu", precision="float32")
 
@@ -101,8 +100,8 @@ def test_an_image_that_does_not_fit_is_a_sentence(discs, untrained):
             exhaust(work(untrained, [rgb], CPU))
 
 
-def test_tuning_finds_back_what_was_detuned(discs, quick):
-    model = exhaust(train([discs], dataclasses.replace(quick, val_fraction=0.0)))
+def test_tuning_finds_back_what_was_detuned(discs, learnt):
+    model, _ = learnt("unet")
     bad = InstanceConfig(threshold=0.99, min_score=0.99)
     config = dataclasses.replace(CPU, instances=bad)
     before = model.card

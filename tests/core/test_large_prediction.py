@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 
@@ -110,6 +110,20 @@ def either(request):
     return tuple(request.getfixturevalue(name) for name in request.param)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The labels that a run leaves to which nothing happens."""
+    made = {}
+
+    def find(model, image):
+        if model not in made:
+            found = run(model, image, tmp_path_factory.mktemp("undisturbed") / "out.zarr")
+            made[model] = read_labels(found.path)
+        return made[model]
+
+    return find
+
+
 def run(model, image, output, watch=None, config=CONFIG, **options):
     return exhaust(start(model, image, output, config, **options), watch)
 
@@ -204,9 +218,9 @@ def test_it_is_an_ome_zarr_with_a_pyramid(model, tmp_path):
 
 
 @pytest.mark.parametrize("after", [3, 24, 36])
-def test_a_stop_leaves_what_can_be_read_and_gone_on_with(either, tmp_path, after):
+def test_a_stop_leaves_what_can_be_read_and_gone_on_with(either, undisturbed, tmp_path, after):
     model, image = either
-    whole = read_labels(run(model, image, tmp_path / "whole.zarr").path)
+    whole = undisturbed(model, image)
     output = tmp_path / "out.zarr"
     work = start(model, image, output)
     for _ in range(after):
@@ -275,8 +289,10 @@ def test_not_a_number_in_one_tile_is_one_sentence(model, image, tmp_path):
         run(model, image, tmp_path / "out.zarr")
 
 
-def test_smaller_tiles_are_tried_when_the_memory_runs_out(model, image, tmp_path, monkeypatch):
-    expected = read_labels(run(model, image, tmp_path / "a.zarr").path)
+def test_smaller_tiles_are_tried_when_the_memory_runs_out(
+    model, image, undisturbed, tmp_path, monkeypatch
+):
+    expected = undisturbed(model, image)
     tell = UNetSegmenter.predict_tile
 
     def greedy(self, image, **options):
@@ -291,8 +307,10 @@ def test_smaller_tiles_are_tried_when_the_memory_runs_out(model, image, tmp_path
     assert sum(isinstance(event, Warned) for event in events) == 1
 
 
-def test_candidates_of_smaller_tiles_are_the_same_cells(finder, nuclei, tmp_path, monkeypatch):
-    expected = read_labels(run(finder, nuclei, tmp_path / "a.zarr").path)
+def test_candidates_of_smaller_tiles_are_the_same_cells(
+    finder, nuclei, undisturbed, tmp_path, monkeypatch
+):
+    expected = undisturbed(finder, nuclei)
     tell = MaskRCNNSegmenter.predict_tile
 
     def greedy(self, image, **options):
@@ -341,8 +359,8 @@ def test_the_first_look_is_at_the_middle_of_the_image(model, monkeypatch):
     np.testing.assert_array_equal(grey, percentiles(array, loaded.card.normalize))
 
 
-def test_a_full_disk_is_one_sentence_and_no_loss(model, image, tmp_path, monkeypatch):
-    expected = read_labels(run(model, image, tmp_path / "whole.zarr").path)
+def test_a_full_disk_is_one_sentence_and_no_loss(model, image, undisturbed, tmp_path, monkeypatch):
+    expected = undisturbed(model, image)
     write, written = stages.write_tile, []
 
     def fill_up(*args):
@@ -368,66 +386,77 @@ def test_an_image_without_cells(model, image, tmp_path):
     assert not read_labels(found.path).any()
 
 
-SCRIPT = """
-import sys
-from napari_unet.core.checkpoint import load_model
-from napari_unet.core.config import PredictConfig
-from napari_unet.core.events import exhaust
-from napari_unet.core.large_prediction import predict_large
-from napari_unet.core.lazy_image import open_image
-config = PredictConfig(tile=96, device="cpu", precision="float32")
-model, image, output = sys.argv[1:]
-load_model(model, "cpu")
-print("ready", flush=True)
-exhaust(predict_large(model, open_image(image), output, config, block=128))
-"""
+def work_and_tell(told, model, image, output):
+    """What a process does that is killed; it tells when it begins."""
+    load_model(model, "cpu")
+    told.send("ready")
+    run(model, image, output)
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_same_labels(either, tmp_path):
+@pytest.fixture(scope="module")
+def launch():
+    """Begins a prediction in a process of its own, which need not import torch again."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([large_prediction.__name__, MaskRCNNSegmenter.__module__])
+
+    def begin(*arguments):
+        heard, told = context.Pipe(duplex=False)
+        child = context.Process(target=work_and_tell, args=(told, *arguments))
+        child.start()
+        told.close()
+        assert heard.recv() == "ready"
+        return child
+
+    return begin
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")
+def test_killed_at_any_moment_it_goes_on_to_the_same_labels(either, launch, undisturbed, tmp_path):
     model, image = either
-    whole = read_labels(run(model, image, tmp_path / "whole.zarr").path)
+    whole = undisturbed(model, image)
     output = tmp_path / "out.zarr"
     chance = random.Random(0)
-    command = [
-        sys.executable,
-        "-c",
-        SCRIPT,
-        str(model),
-        str(image),
-        str(output),
-    ]
     for _ in range(4):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout.readline() == "ready\n"
-            time.sleep(chance.uniform(0.05, 1.2))
-            child.send_signal(signal.SIGKILL)
+        child = launch(model, image, output)
+        time.sleep(chance.uniform(0.05, 1.2))
+        child.kill()
+        child.join()
         if output.exists():
             part = read_labels(output)
             assert np.array_equal(part[part > 0], whole[part > 0])
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    child = launch(model, image, output)
+    child.join()
+    assert child.exitcode == 0
     np.testing.assert_array_equal(read_labels(output), whole)
     assert not list(output.rglob("*.partial"))
     assert not (tmp_path / "out.zarr.scratch").exists()
 
 
-def test_a_worker_that_dies_costs_its_tiles_only(either, tmp_path):
+@pytest.fixture(scope="module")
+def cluster():
+    """Two workers, each a process, of which another takes the place when it dies."""
     from distributed import LocalCluster
 
-    model, image = either
-    whole = read_labels(run(model, image, tmp_path / "whole.zarr").path)
-    output = tmp_path / "out.zarr"
-    events = []
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-    ) as cluster:
-        victim = next(iter(cluster.workers.values())).pid
+    ) as workers:
+        yield workers
 
-        def watch(event):
-            events.append(event)
-            if isinstance(event, TileDone) and event.done == 4:
-                os.kill(victim, signal.SIGKILL)
 
-        run(model, image, output, watch, scheduler=cluster.scheduler_address)
+def test_a_worker_that_dies_costs_its_tiles_only(either, cluster, undisturbed, tmp_path):
+    model, image = either
+    whole = undisturbed(model, image)
+    output = tmp_path / "out.zarr"
+    events = []
+    cluster.wait_for_workers(2)  # the last one that died has been replaced
+    victim = next(iter(cluster.workers.values())).pid
+
+    def watch(event):
+        events.append(event)
+        if isinstance(event, TileDone) and event.done == 4:
+            os.kill(victim, signal.SIGKILL)
+
+    run(model, image, output, watch, scheduler=cluster.scheduler_address)
     np.testing.assert_array_equal(read_labels(output), whole)
     for kind, total in ((TileDone, 20), (BlockLabelled, 12), (ChunkWritten, 12)):
         assert [e.done for e in events if isinstance(e, kind)] == list(range(1, total + 1))

@@ -158,9 +158,8 @@ def test_where_nothing_is_proposed_nothing_is_found():
     assert found.masks.shape == (0, 28, 28)
 
 
-def test_a_tile_does_not_change_what_is_found(discs, quick):
-    config = dataclasses.replace(quick, steps=30, val_fraction=0)
-    model = exhaust(train([discs], config, architecture="mask-rcnn"))
+def test_a_tile_does_not_change_what_is_found(discs, learnt):
+    model, _ = learnt("mask-rcnn")
     whole, tiled = (
         exhaust(predict(model, discs.image, dataclasses.replace(ON_CPU, tile=tile)))
         for tile in (512, 48)
@@ -174,7 +173,7 @@ def test_a_tile_does_not_change_what_is_found(discs, quick):
 def test_six_hundred_cells_of_eight_pixels_are_found_where_the_defaults_cannot():
     sample = crowd()
     config = TrainConfig(
-        steps=60, batch_size=1, tile=256, val_fraction=0, device="cpu", learning_rate=2e-3
+        steps=60, batch_size=1, tile=128, val_fraction=0, device="cpu", learning_rate=2e-3
     )
     model = exhaust(train([sample], config, architecture="mask-rcnn"))
     found = exhaust(predict(model, sample.image, ON_CPU))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -13,17 +11,14 @@ from napari_unet.core.events import exhaust
 from napari_unet.core.metrics import evaluate
 from napari_unet.core.models import MODELS
 from napari_unet.core.prediction import predict
-from napari_unet.core.training import train
 from napari_unet.core.types import TileDone
 
 PREDICT = PredictConfig(device="cpu", precision="float32", tile=64)
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-def test_overfit_predict_save_load_predict_the_same(architecture, discs, quick, tmp_path):
-    path = tmp_path / "model.safetensors"
-    config = dataclasses.replace(quick, val_fraction=0)
-    model = exhaust(train([discs], config, architecture=architecture, output=path))
+def test_overfit_predict_save_load_predict_the_same(architecture, discs, learnt):
+    model, path = learnt(architecture)
     seen = []
     first = exhaust(predict(model, discs.image, PREDICT), seen.append)
     assert [event.done for event in seen if isinstance(event, TileDone)] == [1, 2, 3, 4, 5, 6]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from napari_unet.core import run as run_module
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
 from napari_unet.core.files import read_image, read_labels
+from napari_unet.core.models.unet import UNetSegmenter
 from napari_unet.core.resumable import is_resumable, state_path
 from napari_unet.core.training import resume, train
 from napari_unet.core.training_log import log_path
@@ -55,6 +57,19 @@ def read_table(model):
         return [row | {"seconds": ""} for row in csv.DictReader(file)]
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(drawn, tmp_path_factory):
+    """A training that nothing stops, with its file and what it said; each made once."""
+
+    @cache
+    def find(config, architecture):
+        path, events = tmp_path_factory.mktemp(architecture) / "whole.safetensors", []
+        work = train([drawn], config, architecture=architecture, output=path)
+        return exhaust(work, events.append), path, events
+
+    return find
+
+
 @pytest.mark.parametrize(
     ("kind", "count", "optimizer", "architecture"),
     [
@@ -68,12 +83,10 @@ def read_table(model):
     ],
 )
 def test_stop_and_continue_equals_never_having_stopped(
-    discs, config, tmp_path, kind, count, optimizer, architecture
+    discs, config, uninterrupted, tmp_path, kind, count, optimizer, architecture
 ):
     config = dataclasses.replace(config, optimizer=optimizer, learning_rate=1e-3)
-    whole, events = tmp_path / "whole.safetensors", []
-    work = train([discs], config, architecture=architecture, output=whole)
-    expected = exhaust(work, events.append)
+    expected, whole, events = uninterrupted(config, architecture)
     path = tmp_path / "model.safetensors"
     work = train([discs], config, architecture=architecture, output=path)
     seen = stop_after(work, kind, count)
@@ -89,7 +102,13 @@ def test_stop_and_continue_equals_never_having_stopped(
     assert not is_resumable(whole)
 
 
-def test_dropout_and_a_start_model_go_on_as_well(discs, config, tmp_path):
+def test_dropout_and_a_start_model_go_on_as_well(discs, config, tmp_path, monkeypatch):
+    plan = UNetSegmenter.configure
+
+    def narrow(*given):  # the paper's has 31 M parameters
+        return dataclasses.replace(plan(*given), base=8)
+
+    monkeypatch.setattr(UNetSegmenter, "configure", narrow)
     config = dataclasses.replace(config, steps=2, validations=1, tile=32, batch_size=1)
     start = tmp_path / "start.safetensors"
     exhaust(train([discs], config, output=start))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +29,21 @@ def run(samples, config, **options):
     return model, events
 
 
+@dataclasses.dataclass
+class Story:
+    """A training to its end, for tests that ask different things of the same."""
+
+    path: Path
+    model: Model
+    events: list
+
+
+@pytest.fixture(scope="module")
+def story(drawn, quick, tmp_path_factory):
+    path = tmp_path_factory.mktemp("story") / "model.safetensors"
+    return Story(path, *run([drawn], quick, output=path))
+
+
 def measure_centers(labels):
     return [
         np.argwhere(labels == i).mean(0).round().astype(int) for i in range(1, labels.max() + 1)
@@ -38,9 +54,8 @@ def weights(model):
     return {k: v.clone() for k, v in model.segmenter.net.state_dict().items()}
 
 
-def test_events_tell_the_whole_story(discs, quick, tmp_path):
-    output = tmp_path / "model.safetensors"
-    model, events = run([discs], quick, output=output)
+def test_events_tell_the_whole_story(story):
+    events = story.events
     prepared = events[0]
     assert isinstance(prepared, Prepared)
     assert "regions" in prepared.held_out
@@ -51,8 +66,8 @@ def test_events_tell_the_whole_story(discs, quick, tmp_path):
     looks = [event for event in events if isinstance(event, Validated)]
     assert [event.step for event in looks] == [20, 40, 60]
     best = max(looks, key=lambda event: (event.mean_ap, event.step))
-    assert model.card.scores["step"] == best.step
-    assert read_card(output).scores == model.card.scores
+    assert story.model.card.scores["step"] == best.step
+    assert read_card(story.path).scores == story.model.card.scores
 
 
 def test_the_same_seed_gives_the_same_model(discs, quick):
@@ -86,17 +101,16 @@ def test_a_budget_of_minutes_ends_the_training(discs, quick):
     assert 2.5 < steps[-1].seconds < 10
 
 
-def test_a_table_of_losses_and_scores_lies_beside_the_model(discs, quick, tmp_path):
-    output = tmp_path / "model.safetensors"
-    _, events = run([discs], quick, output=output)
-    with log_path(output).open(encoding="utf-8", newline="") as file:
+def test_a_table_of_losses_and_scores_lies_beside_the_model(story):
+    events = story.events
+    with log_path(story.path).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     looks = [row for row in rows if row["held_out_loss"]]
     told = [event for event in events if isinstance(event, Validated)]
     assert [float(row["ap50"]) for row in looks] == [event.ap50 for event in told]
     assert [int(row["step"]) for row in rows if row["loss"]] == [20, 40, 60]
     assert sum(int(row["best"]) for row in looks) == sum(event.best for event in told)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    assert sorted(path.name for path in story.path.parent.iterdir()) == [
         "model.safetensors",
         "model.training.csv",
     ]
@@ -147,10 +161,8 @@ def test_what_does_not_fit_at_all_is_an_error(discs, quick, monkeypatch):
         run([discs], dataclasses.replace(quick, val_fraction=0))
 
 
-def test_going_on_scores_the_start_model_first(discs, quick, tmp_path):
-    output = tmp_path / "model.safetensors"
-    run([discs], quick, output=output)
-    _, events = run([discs], dataclasses.replace(quick, steps=2), start_from=output)
+def test_going_on_scores_the_start_model_first(discs, quick, story):
+    _, events = run([discs], dataclasses.replace(quick, steps=2), start_from=story.path)
     assert next(event.step for event in events if isinstance(event, Validated)) == 0
 
 
@@ -329,12 +341,10 @@ def test_a_start_model_gives_way_to_what_is_clearly_better(
 
 @pytest.mark.parametrize(("loss", "kept"), [(0.0, 4), (0.5, 0)])
 def test_cells_that_the_start_model_drew_itself_only_tell_what_is_lost(
-    discs, quick, tmp_path, monkeypatch, loss, kept
+    discs, quick, story, monkeypatch, loss, kept
 ):
     """On accepted cells it is right to the pixel: no state could ever be better."""
-    start = tmp_path / "start.safetensors"
-    model, _ = run([discs], quick, output=start)
-    labels = exhaust(predict(model, discs.image)).labels
+    labels = exhaust(predict(story.model, discs.image)).labels
     accepted = dataclasses.replace(discs, labels=labels, complete=np.ones(labels.shape, bool))
     score, looks = Validator.score, []
 
@@ -345,7 +355,7 @@ def test_cells_that_the_start_model_drew_itself_only_tell_what_is_lost(
 
     monkeypatch.setattr(Validator, "score", watch)
     config = dataclasses.replace(quick, steps=4, validations=1)
-    again, events = run([discs], config, start_from=start, validation=[accepted])
+    again, events = run([discs], config, start_from=story.path, validation=[accepted])
     said = [event.message for event in events if isinstance(event, Warned)]
     assert any("as the start model had drawn them" in each for each in said)
     assert looks[0]["mean_ap"] > 0.95
