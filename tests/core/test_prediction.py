@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from napari_unet.core import prediction
 from napari_unet.core.card import ModelCard
 from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import PredictConfig, to_dict
@@ -230,3 +232,50 @@ def test_many_cells_of_the_expected_size_are_enough_of_a_look(diameter, zoom, ti
     looking = look_for_zoom(model, image, take_middle((1024, 1024)), config)
     assert exhaust(looking, events.append) == zoom
     assert [event.total for event in events if event.done == event.total] == tiles
+
+
+def looks(monkeypatch, trained_at, shown):
+    """The zoom that is found, and the zooms looked with, where each shows cells of so large edges
+    and so high scores."""
+    model = untrained(UNetConfig(base=4, depth=2, distance=True))
+    segmenter = model.segmenter.fit(1, 1, trained_at)
+    model = Model(segmenter, dataclasses.replace(model.card, any_size=True, diameter=24.0))
+    looked = []
+
+    def look(segmenter, image, where, config, region, *_):
+        looked.append(1 / segmenter.pixel)
+        edge, score = shown[looked[-1]]
+        labels = np.zeros((90, 90), np.int32)
+        labels[:edge, :edge] = 1
+        found = Prediction(labels, np.ones(1), np.full(int(edge > 0), score))
+        return types.SimpleNamespace(result=lambda config: found)
+        yield
+
+    monkeypatch.setattr(prediction, "stitch_tiles", look)
+    work = look_for_zoom(
+        model,
+        np.random.default_rng(1).random((1, 90, 90)),
+        take_middle((90, 90)),
+        PredictConfig(device="cpu"),
+    )
+    return exhaust(work), looked
+
+
+DISC = np.sqrt(np.pi) / 2  # edge of a square as large as a disc of diameter 1
+
+
+@pytest.mark.parametrize(("score", "zoom"), [(0.9, 2.0), (0.4, 1.0)])
+def test_between_two_zooms_the_one_that_shows_more_sure_cells_is_taken(monkeypatch, score, zoom):
+    small = round(19 * DISC)
+    found, looked = looks(monkeypatch, 1.0, {1.0: (small, 0.8), 2.0: (small, score)})
+    assert (found, looked) == (zoom, [1.0, 2.0])
+
+
+def test_the_first_look_is_at_the_size_of_the_cells_that_were_painted(monkeypatch):
+    found, looked = looks(monkeypatch, 0.5, {0.5: (round(48 * DISC), 0.8)})
+    assert (found, looked) == (0.5, [0.5])
+
+
+def test_where_that_shows_nothing_the_image_is_looked_at_as_it_is(monkeypatch):
+    shown = {0.5: (0, 0.0), 1.0: (round(24 * DISC), 0.8)}
+    assert looks(monkeypatch, 0.5, shown) == (1.0, [0.5, 1.0])

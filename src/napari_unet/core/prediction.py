@@ -22,7 +22,9 @@ from napari_unet.core.device import (
     resolve_device,
 )
 from napari_unet.core.errors import InputError
+from napari_unet.core.events import relay
 from napari_unet.core.models.base import Segmenter, Stitcher
+from napari_unet.core.models.zoom import nearest_zoom, next_zoom
 from napari_unet.core.mosaic import diameters
 from napari_unet.core.normalize import normalize
 from napari_unet.core.tiling import grid, read
@@ -33,6 +35,7 @@ _SMALLEST_TILE = 64
 _LOOKS = 3
 _GLANCE = 512  # px: one tile, a quarter of the time of a look
 _ENOUGH = 20  # cells whose median size is sure enough to stay with a zoom
+_LEANS = 1.15  # × or ÷ the wanted size: beyond it the next zoom is looked with too
 
 
 def predict(
@@ -179,47 +182,52 @@ def _look_for_zoom(
     """As `look_for_zoom`, of a normalised image.
 
     The middle of the image tells, whatever region of it is asked for: so all regions are seen
-    alike. The first look is without zoom, whatever the model was trained on last; a zoom that is
+    alike. The first look is with the zoom that the model was trained with last; a zoom that is
     found is looked with again, as cells much too large fall into pieces. Where a glance at what is
     in its midst shows many cells of the size that is expected, that is all of the look.
     """
-    segmenter = segmenter.fit(len(image), len(card.classes), 1.0)
-    place(segmenter.net, where).eval()
+
+    def look(part: Region, zoom: float) -> Generator[PredictEvent, None, Prediction]:
+        fitted = segmenter.fit(len(image), len(card.classes), zoom)
+        place(fitted.net, where).eval()
+        tiles = stitch_tiles(fitted, image, where, config, part)
+        stitcher = yield from relay(tiles, _tell_looking)
+        return stitcher.result(card.instances)
+
     height, width = (part.stop - part.start for part in region)
     glance = shift(take_middle((height, width), _GLANCE), region[0].start, region[1].start)
     parts = [(region, 1)] if glance == region else [(glance, _ENOUGH), (region, 1)]
+    zoom = nearest_zoom(1 / segmenter.pixel)
     for _ in range(_LOOKS):
         for part, enough in parts:
-            found = yield from _look(segmenter, card, image, part, where, config)
-            if found.size < enough:
+            seen = yield from look(part, zoom)
+            sizes = diameters(seen.labels)
+            if sizes.size < enough:
                 continue
-            zoom = card.diameter / float(np.median(found))
-            fitted = segmenter.fit(len(image), len(card.classes), zoom)
-            if fitted.pixel == segmenter.pixel:
-                return 1 / segmenter.pixel
-        if not found.size:
-            break
-        segmenter = fitted
-        place(segmenter.net, where).eval()
-    return 1 / segmenter.pixel
+            wanted = card.diameter / float(np.median(sizes))
+            if nearest_zoom(wanted) != zoom:
+                continue
+            other = next_zoom(zoom, wanted)
+            if other is None or max(wanted / zoom, zoom / wanted) < _LEANS:
+                return zoom
+            # between two zooms the median errs: small cells that are missed are not in it
+            seen_so = yield from look(part, other)
+            return other if _sure_area(seen_so) > _sure_area(seen) else zoom
+        if not sizes.size:
+            if zoom == 1:
+                break
+            wanted = 1.0  # an image of other cells than those it was trained on last
+        zoom = nearest_zoom(wanted)
+    return zoom
 
 
-def _look(
-    segmenter: Segmenter,
-    card: ModelCard,
-    image: NDArray[np.float32],
-    region: Region,
-    where: DeviceReport,
-    config: PredictConfig,
-) -> Generator[PredictEvent, None, NDArray[np.float64]]:
-    """The diameters in pixels of the cells that are found in a region."""
-    tiles = stitch_tiles(segmenter, image, where, config, region)
-    while True:
-        try:
-            event = next(tiles)
-        except StopIteration as end:
-            return diameters(end.value.result(card.instances).labels)
-        yield Looking(event.done, event.total) if isinstance(event, TileDone) else event
+def _tell_looking(event: PredictEvent) -> PredictEvent:
+    return Looking(event.done, event.total) if isinstance(event, TileDone) else event
+
+
+def _sure_area(seen: Prediction) -> float:
+    """Pixels of all cells, each as often as it is sure."""
+    return float(np.bincount(seen.labels.ravel())[1:] @ seen.scores)
 
 
 def _clip(region: Region | None, shape: tuple[int, int], name: str) -> Region:

@@ -26,6 +26,12 @@ def nearest_zoom(wanted: float) -> float:
     return min(ZOOMS, key=lambda zoom: abs(math.log(zoom / wanted)))
 
 
+def next_zoom(zoom: float, wanted: float) -> float | None:
+    """The one of `ZOOMS` beside `zoom` on the side of the wanted one; None beyond the last."""
+    beyond = [other for other in ZOOMS if (other > zoom if wanted > zoom else other < zoom)]
+    return min(beyond, key=lambda other: abs(math.log(other / zoom)), default=None)
+
+
 def resize(maps: Tensor, factor: float) -> Tensor:
     """Average over blocks of pixels, or interpolate between them."""
     if factor == 1:
