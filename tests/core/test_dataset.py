@@ -126,3 +126,21 @@ def test_of_a_frame_with_cells_in_one_corner_some_cells_are_held_out():
         split = split_samples([sample], 0.2, seed)
         (held_out,), (train,) = split.held_out, split.train
         assert min(len(np.unique(part.labels[part.labels > 0])) for part in (held_out, train)) >= 2
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_of_few_cells_and_little_background_some_is_held_out_whatever_is_drawn_first(seed):
+    labels = np.zeros((512, 512), np.int32)
+    for number in range(16):
+        row, column = divmod(number, 4)
+        labels[20 + 128 * row :][:30, 20 + 128 * column :][:, :30] = number + 1
+    labels[80:110, 20:50] = -1
+    sample = Sample(labels[None].astype(np.float32), labels)
+    split = split_samples([sample], 0.2, seed)
+    kept, held_out = (
+        {int(label) for part in side for label in np.unique(part.labels[part.labels > 0])}
+        for side in (split.train, split.held_out)
+    )
+    assert len(held_out) >= 2
+    assert len(kept) >= 2
+    assert any((part.labels == -1).any() for part in split.train)

@@ -27,6 +27,7 @@ Judged: TypeAlias = tuple[bool | NDArray[np.bool_], ...]
 _ANCHORS = 4096  # places a sample offers as tile centres
 _BLOCKS = 8  # a lone image is split into at least this many blocks to hold some of them out
 _SMALLEST_BLOCK = 64  # px
+_DRAWS = 20  # of what to hold out, until both sides have what they need
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def split_samples(
     """Hold out whole images, or, of too few of them, blocks of the annotated area.
 
     What is held out is never seen in training: of a whole image nothing, of a block no pixel
-    carries loss. Without two cells on each side nothing is held out.
+    carries loss. Without two cells on each side and a background to learn nothing is held out.
 
     Parameters
     ----------
@@ -193,23 +194,25 @@ def split_samples(
     rng = np.random.default_rng(seed)
     with_cells = [i for i, sample in enumerate(samples) if (sample.labels > 0).any()]
     count = min(round(fraction * len(samples)), len(with_cells) - 1)
-    if count >= 1:
-        chosen = set(rng.choice(with_cells, count, replace=False).tolist())
-        train = [sample for i, sample in enumerate(samples) if i not in chosen]
-        held_out = [sample for i, sample in enumerate(samples) if i in chosen]
-        words = f"{count} of {len(samples)} images"
-        judged: Judged = tuple(i in chosen for i in range(len(samples)))
-    elif fraction > 0:
-        train, held_out, words, judged = _hold_out_blocks(samples, fraction, rng)
-    else:
-        return _hold_out_nothing(samples)
-    if min(_count_cells(train), _count_cells(held_out)) < 2 or not _has_background(train):
-        return _hold_out_nothing(samples)
-    return Split(train, held_out, words, judged)
-
-
-def _hold_out_nothing(samples: Sequence[Sample]) -> Split:
+    for _ in range(_DRAWS if fraction > 0 else 0):
+        if count >= 1:
+            split = _hold_out_images(samples, with_cells, count, rng)
+        else:
+            split = Split(*_hold_out_blocks(samples, fraction, rng))
+        fewest = min(_count_cells(split.train), _count_cells(split.held_out))
+        if fewest >= 2 and _has_background(split.train):
+            return split
     return Split(list(samples), [], "", (False,) * len(samples))
+
+
+def _hold_out_images(
+    samples: Sequence[Sample], with_cells: Sequence[int], count: int, rng: np.random.Generator
+) -> Split:
+    chosen = set(rng.choice(with_cells, count, replace=False).tolist())
+    train = [sample for i, sample in enumerate(samples) if i not in chosen]
+    held_out = [sample for i, sample in enumerate(samples) if i in chosen]
+    judged = tuple(i in chosen for i in range(len(samples)))
+    return Split(train, held_out, f"{count} of {len(samples)} images", judged)
 
 
 def _hold_out_blocks(
