@@ -149,3 +149,28 @@ def test_of_falks_weights_the_rim_is_of_the_class_and_both_parts_make_the_whole(
 @pytest.mark.parametrize("name", MODELS)
 def test_names_in_the_registry_are_the_models_own(name):
     assert find_model(name).name == name
+
+
+def test_where_nothing_is_said_the_start_model_is_recalled_by_brute_force():
+    torch.manual_seed(2)
+    plan = UNetConfig(classes=2, base=4, depth=1, distance=True)
+    start, segmenter = UNetSegmenter(plan), UNetSegmenter(plan)
+    for each in (start, segmenter):
+        each.net.eval()
+    image, index = torch.randn(2, 1, 8, 8), torch.zeros(2, 8, 8, dtype=torch.long)
+    weight = (torch.rand(2, 8, 8) > 0.5).float()
+    batch = batch_of(image, index, weight)
+    assert "recalled" not in segmenter.loss(batch)
+    recalled = segmenter.recall(batch, start)
+    before, now = (each.net(image).detach().double().numpy() for each in (start, segmenter))
+    total = 0.0
+    for b, y, x in np.argwhere(weight.numpy() == 0):
+        p, q = (np.exp(a[b, :3, y, x]) / np.exp(a[b, :3, y, x]).sum() for a in (before, now))
+        s, t = (1 / (1 + math.exp(-a[b, 3, y, x])) for a in (before, now))
+        total += float((p * np.log(p / q)).sum())
+        total += s * math.log(s / t) + (1 - s) * math.log((1 - s) / (1 - t))
+    terms = segmenter.loss(recalled)
+    assert terms["recalled"].item() == pytest.approx(total / int((weight == 0).sum()), rel=1e-4)
+    assert start.loss(start.recall(batch, start))["recalled"].item() == pytest.approx(0, abs=1e-6)
+    said_all = dataclasses.replace(recalled, weight=torch.ones(2, 8, 8))
+    assert segmenter.loss(said_all)["recalled"].item() == 0

@@ -92,7 +92,7 @@ class Run:
         self.validator = Validator(judge, segmenter, config, where)
         self.optimizer = make_optimizer(segmenter, config)
         self.average = copy.deepcopy(segmenter.net)
-        self.start = copy.deepcopy(segmenter.net) if fine_tuning else None
+        self.start = copy.deepcopy(segmenter.net).eval() if fine_tuning else None
         self.loss_of = parallel.spread(segmenter)
         self.tile = segmenter.training_tile(config.tile)
         self.batch_size = config.batch_size
@@ -142,6 +142,8 @@ class Run:
         tiles = range(self.images, self.images + self.batch_size)
         batch = self.sampler.draw(parallel.share(tiles), self.tile, config.augment)
         with autocast(self.where):
+            if self.start is not None:
+                batch = self.segmenter.recall(batch, _with_net(self.segmenter, self.start))
             loss: Tensor = self.loss_of(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -183,6 +183,14 @@ class Segmenter(ABC):
     def collate(self, image: Tensor, maps: Tensor) -> Batch:
         """The family's batch of (B, C, …) tiles and the (B, M, h, w) maps of their targets."""
 
+    def recall(self, batch: Any, start: Any) -> Any:
+        """The batch with what the model that training started from says of what nobody said.
+
+        A loss may keep that, so that a few cells are not learned at the cost of all others; by
+        default nothing is kept.
+        """
+        return batch
+
     @abstractmethod
     def loss(self, batch: Any) -> dict[str, Tensor]:
         """Named terms, each a scalar; training minimises their sum."""
