@@ -239,7 +239,8 @@ def looks(monkeypatch, trained_at, shown):
     and so high scores."""
     model = untrained(UNetConfig(base=4, depth=2, distance=True))
     segmenter = model.segmenter.fit(1, 1, trained_at)
-    model = Model(segmenter, dataclasses.replace(model.card, any_size=True, diameter=24.0))
+    card = dataclasses.replace(model.card, any_size=True, diameter=24.0, maps=segmenter.maps)
+    model = Model(segmenter, card)
     looked = []
 
     def look(segmenter, image, where, config, region, *_):

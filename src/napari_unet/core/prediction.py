@@ -207,10 +207,10 @@ def _look_for_zoom(
             wanted = card.diameter / float(np.median(sizes))
             if nearest_zoom(wanted) != zoom:
                 continue
-            other = next_zoom(zoom, wanted)
+            other = next_zoom(zoom, wanted) if card.evidence == "maps" else None
             if other is None or max(wanted / zoom, zoom / wanted) < _LEANS:
                 return zoom
-            # between two zooms the median errs: small cells that are missed are not in it
+            # between two zooms the median errs: small cells that maps join or miss are not in it
             seen_so = yield from look(part, other)
             return other if _sure_area(seen_so) > _sure_area(seen) else zoom
         if not sizes.size:

@@ -184,10 +184,7 @@ class UNetSegmenter(Segmenter):
         added, of the classes and of the distance (learning without forgetting, Li and Hoiem 2016).
         """
         logits = self._logits(batch.image, self.train_margin).float()
-        said = (batch.weight > 0).sum()
-        if self.net.training:  # one process alone judges
-            said = parallel.mean(said)
-        said = said.clamp(min=1)
+        said = self._count(batch.weight > 0)
         classes = 1 + self.config.classes
         nll = functional.cross_entropy(logits[:, :classes], batch.index, reduction="none")
         whole = batch.weight + batch.border
@@ -199,8 +196,17 @@ class UNetSegmenter(Segmenter):
             entropy = torch.special.entr(t) + torch.special.entr(1 - t)
             terms["distance"] = (whole * (cross - entropy)).sum() / said
         if batch.recalled is not None:
-            terms["recalled"] = _relative_entropy(batch.recalled, logits, classes, whole == 0)
+            entropy = _relative_entropy(batch.recalled, logits, classes)
+            unsaid = whole == 0
+            terms["recalled"] = (unsaid * entropy).sum() / self._count(unsaid)
         return terms
+
+    def _count(self, pixels: Tensor) -> Tensor:
+        """How many there are, at least one; in training the mean of all processes."""
+        count = pixels.sum()
+        if self.net.training:  # one process alone judges
+            count = parallel.mean(count)
+        return count.clamp(min=1)
 
     def predict_tile(self, image: Tensor, *, average_turns: bool = False) -> Tensor:
         if not average_turns:
@@ -238,8 +244,8 @@ class UNetSegmenter(Segmenter):
         return MapStitcher(region, self.config.classes, self.maps, out)
 
 
-def _relative_entropy(before: Tensor, now: Tensor, classes: int, where: Tensor) -> Tensor:
-    """Mean over the pixels `where` it is true of the relative entropy of logits to those before.
+def _relative_entropy(before: Tensor, now: Tensor, classes: int) -> Tensor:
+    """At each pixel, that of (B, M, h, w) logits to those before.
 
     The first `classes` of them are those of a softmax, a further one stands alone.
     """
@@ -249,5 +255,4 @@ def _relative_entropy(before: Tensor, now: Tensor, classes: int, where: Tensor) 
         inside = torch.sigmoid(old)
         cross = functional.binary_cross_entropy_with_logits(new, inside, reduction="none")
         entropy = entropy + cross - torch.special.entr(inside) - torch.special.entr(1 - inside)
-    count = where.sum()
-    return (entropy * where).sum() / count.clamp(min=1)
+    return entropy
