@@ -322,7 +322,7 @@ def test_slots_take_less_than_a_frame_on_a_large_plane(qtbot, dock, model):
         large[45 * row + 5 : 45 * row + 35, 45 * col + 5 : 45 * col + 30] = number
     model.layers.clear()
     image = model.add_image(np.zeros(large.shape, np.uint8), name="large")
-    with qtbot.waitSignal(dock.measurer.measured):
+    with qtbot.waitSignal(dock.measurer.measured, timeout=20_000):
         _cell_layers.show_prediction(model, image, large)
     measured = dock._measured
     costs = {}
