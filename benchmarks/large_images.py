@@ -43,6 +43,7 @@ import psutil
 import torch
 import zarr
 
+from napari_unet.core.allocation import keep_freed_memory
 from napari_unet.core.checkpoint import load_model
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.device import resolve_device
@@ -102,7 +103,8 @@ def time_bare(
 ) -> tuple[float, float]:
     """Seconds, and those of the processor, of the forward passes over so large an image."""
     where = resolve_device(config.device, config.precision)
-    tiles = grid((size, size), config.tile, context, segmenter.stride)
+    edge = segmenter.tile_edge(config.tile or segmenter.large_tile)
+    tiles = grid((size, size), edge, context, segmenter.stride)
     batches = {tile.size: torch.rand(1, 1, *tile.size, device=where.device) for tile in tiles}
     batches = {
         size: batch.contiguous(memory_format=torch.channels_last) for size, batch in batches.items()
@@ -133,7 +135,8 @@ def measure_speed(given: argparse.Namespace, folder: Path) -> None:
         **time_stages(given.model, image, folder / "out.zarr", config),
         "bare again": time_bare(segmenter, given.size, config, segmenter.tile_context),
     }
-    print(resolve_device(given.device).words, f"{given.size}² px, tiles of {given.tile} px")
+    tile = given.tile or segmenter.large_tile
+    print(resolve_device(given.device).words, f"{given.size}² px, tiles of {tile} px")
     for name, (wall, busy) in rows.items():
         pace = given.size**2 / wall / 1e6
         ratios = rows["bare"][0] / wall, rows["bare"][1] / busy
@@ -215,8 +218,9 @@ def measure_memory(given: argparse.Namespace, folder: Path) -> None:
     for size in given.sizes:
         image = make_image(folder / f"{size}.zarr", size, every=8)
         command = [*(sys.executable, __file__, "peak", "--image", str(image)),
-                   *("--model", given.model, "--device", given.device),
-                   *("--tile", str(given.tile))]  # fmt: skip
+                   *("--model", given.model, "--device", given.device)]  # fmt: skip
+        if given.tile:
+            command += ["--tile", str(given.tile)]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
         found = json.loads(done.stdout)
         print(f"{size}² px: {found['above']:.0f} MB above {found['before']:.0f}", flush=True)
@@ -277,14 +281,17 @@ def main() -> None:
         command.add_argument("--model", default="nuclei")
         command.add_argument("--device", default="auto")
         command.add_argument("--folder", type=Path)
-        command.add_argument("--tile", type=int, default=PredictConfig.tile)
+        command.add_argument("--tile", type=int)
         command.add_argument("--size", type=int, default=_SIZES.get(name, 8192))
         command.add_argument("--sizes", type=int, nargs="+", default=[2048, 32768])
         command.add_argument("--window", type=int, default=256)
         command.add_argument("--rounds", type=int, default=20)
         command.add_argument("--minutes", type=float, default=3)
         command.add_argument("--image", type=Path)
+        command.add_argument("--return-memory", action="store_true", help="as a plain process does")
     given = parser.parse_args()
+    if not given.return_memory:  # as the command line and the panels keep it
+        keep_freed_memory()
     with make_folder(given) as folder:
         given.command(given, folder)
 

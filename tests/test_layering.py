@@ -25,7 +25,8 @@ TORCH = {"torch", "torchvision", "triton"}
 ORDER = (
     {"errors", "types", "config", "events"},
     {
-        "annotation", "apart", "augment", "block_candidates", "block_cells", "block_labels",
+        "allocation", "annotation", "apart", "augment", "block_candidates", "block_cells",
+        "block_labels",
         "border_weights", "box_index", "candidate_store", "candidates", "card", "class_weights",
         "cluster", "comparison", "crowd", "device", "disagreement", "evidence", "files",
         "instances", "label_doubts", "large_job", "lazy_image", "map_store", "matching", "metrics",

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from napari_unet.compare_command import add_compare_flags, run_compare
 from napari_unet.convert_command import add_convert_flags, run_convert
+from napari_unet.core.allocation import keep_freed_memory
 from napari_unet.core.config import WEIGHT_PRESETS
 from napari_unet.core.errors import InputError
 from napari_unet.evaluate_command import add_evaluate_flags, run_evaluate
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns 0, 2 for input that cannot be used, or 130 for Ctrl-C."""
     parser = _make_parser()
     given = parser.parse_args(arguments)
+    if given.command is not run_demo:  # which opens napari in this process
+        keep_freed_memory()
     try:
         result = given.command(given)
     except InputError as error:

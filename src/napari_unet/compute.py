@@ -23,6 +23,7 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+from napari_unet.core.allocation import keep_freed_memory
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Stepped, Warned
 from napari_unet.failures import explain, say_what_is_missing
@@ -212,6 +213,7 @@ def main(
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for napari; its end is ours
     _stand_back()
+    keep_freed_memory()
     try:
         ready: Ready | NotReady = prepare()
     except ImportError as error:

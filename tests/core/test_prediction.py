@@ -227,7 +227,7 @@ def test_many_cells_of_the_expected_size_are_enough_of_a_look(diameter, zoom, ti
     stitcher = type(model.segmenter.stitcher((slice(0, 8), slice(0, 8))))
     monkeypatch.setattr(stitcher, "result", lambda self, config: found)
     image = np.random.default_rng(1).random((1, 1024, 1024))
-    config = PredictConfig(device="cpu", precision="float32")
+    config = PredictConfig(tile=512, device="cpu", precision="float32")
     events = []
     looking = look_for_zoom(model, image, take_middle((1024, 1024)), config)
     assert exhaust(looking, events.append) == zoom

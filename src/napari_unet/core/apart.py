@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
+from napari_unet.core.allocation import keep_freed_memory
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
 
@@ -92,6 +93,7 @@ def _serve(
     arguments: tuple[Any, ...],
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
     # a pipe that breaks says that nobody listens any more: `exhaust` has closed the work by then
     with contextlib.suppress(ConnectionError), connection:
         send = partial(_send, connection)

@@ -299,12 +299,12 @@ TRAIN_PRESETS = {
 class PredictConfig:
     """How to predict. `instances` None means as stored in the model."""
 
-    tile: int = option(
-        512,
+    tile: int | None = option(
+        None,
         label="Tile",
         unit="px",
-        why="larger tiles leave the processor's cache",
-        limits=(64, 4096),
+        why="as suits the model; smaller tiles take less memory, and see more of the image twice",
+        limits=(0, 4096),
     )
     tta: bool = option(
         False,

@@ -10,13 +10,14 @@ Memory beyond that of the model: the larger of
     blocks   60·w² + n·(800 + 5·d²)
 
 for C channels, M maps, tiles of t px and a context of c px, with A bytes a pixel of the network's
-own: about 13 a channel of the first level of a U-Net; 600 of the light network that finds whole
-cells, which has no maps, and up to 64 MB more while it draws them. How many it draws changes from
-tile to tile, so that glibc's malloc keeps up to 200 MB more than that. w is the edge of the window
-in which cells are looked at: of maps `BLOCK` + 2·`HALO` px where they are small and `WIDEST` at
-most; of whole cells the block with all of those that reach into it, and of the tiles there all n
-candidates, of about d px, are read. On top of it come 64 bytes a cell while they are numbered.
-Nothing else grows with the image but some bytes a tile and a block.
+own: about 70 of a U-Net, and 250 MB for the strip of rows that it has in hand, however large the
+tile; 600 of the light network that finds whole cells, which has no maps, and up to 64 MB more while
+it draws them. How many it draws changes from tile to tile, so that glibc's malloc keeps up to
+200 MB more than that. w is the edge of the window in which cells are looked at: of maps `BLOCK` +
+2·`HALO` px where they are small and `WIDEST` at most; of whole cells the block with all of those
+that reach into it, and of the tiles there all n candidates, of about d px, are read. On top of it
+come 64 bytes a cell while they are numbered. Nothing else grows with the image but some bytes a
+tile and a block.
 An image of compressed strips is decompressed in whole strips.
 """
 
@@ -35,6 +36,7 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_unet.core import large_stages as stages
+from napari_unet.core.allocation import return_freed_memory
 from napari_unet.core.checkpoint import Model, load_model
 from napari_unet.core.cluster import Cluster, connect
 from napari_unet.core.config import PredictConfig
@@ -140,6 +142,7 @@ def _carry_out(
     net = stages.TileNet(model, job)
     with connect(scheduler) as cluster:
         yield from _map(job, image, net, cluster)
+        return_freed_memory()
         yield from _label(job, cluster)
         cells = yield from _number(job, cluster)
     mark_finished(Path(job.output))
@@ -164,7 +167,7 @@ def _plan(
         architecture=segmenter.name,
         maps=segmenter.maps,
         classes=len(card.classes),
-        tile=config.tile,
+        tile=segmenter.tile_edge(config.tile or segmenter.large_tile),
         context=segmenter.tile_context,
         stride=segmenter.stride,
         tta=config.tta,
@@ -182,6 +185,7 @@ def _plan(
     job = dataclasses.replace(
         job,
         zoom=1 / segmenter.pixel,
+        tile=segmenter.tile_edge(config.tile or segmenter.large_tile),
         context=segmenter.tile_context,
         stride=segmenter.stride,
     )
@@ -203,6 +207,7 @@ def _look(
     window = take_window(model.card, region, (shape[0], shape[1]))
     part, inner = image.read(window), shift(region, -window[0].start, -window[1].start)
     zoom = yield from look_for_zoom(model, part, inner, config, grey=pairs, name=image.name)
+    return_freed_memory()
     return segmenter.fit(count, len(model.card.classes), zoom)
 
 

@@ -273,13 +273,13 @@ def stitch_tiles(
     try:
         return (yield from _stitch(segmenter, image, where, config, region, out, centre))
     except RuntimeError as error:
-        if not is_out_of_memory(error) or config.tile <= _SMALLEST_TILE:
+        tile = config.tile or segmenter.tile
+        if not is_out_of_memory(error) or tile <= _SMALLEST_TILE:
             raise
     free_memory(where)
-    config = dataclasses.replace(config, tile=max(_SMALLEST_TILE, config.tile // 2))
-    yield Warned(
-        f"The memory of {where.name} ran out: predicting goes on in tiles of {config.tile} px."
-    )
+    tile = max(_SMALLEST_TILE, tile // 2)
+    config = dataclasses.replace(config, tile=tile)
+    yield Warned(f"The memory of {where.name} ran out: predicting goes on in tiles of {tile} px.")
     return (yield from stitch_tiles(segmenter, image, where, config, region, out, centre))
 
 
@@ -293,7 +293,8 @@ def _stitch(
     centre: tuple[float, float] | None,
 ) -> Generator[TileDone, None, Stitcher]:
     context, stride = segmenter.tile_context, segmenter.stride
-    tiles = grid((image.shape[1], image.shape[2]), config.tile, context, stride, region, centre)
+    edge = segmenter.tile_edge(config.tile or segmenter.tile)
+    tiles = grid((image.shape[1], image.shape[2]), edge, context, stride, region, centre)
     stitcher = segmenter.stitcher(region, out)
     for done, part in enumerate(tiles, 1):
         surroundings = torch.from_numpy(np.ascontiguousarray(read(image, part.start, part.size)))

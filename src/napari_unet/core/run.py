@@ -94,7 +94,7 @@ class Run:
         self.average = copy.deepcopy(segmenter.net)
         self.start = copy.deepcopy(segmenter.net).eval() if fine_tuning else None
         self.loss_of = parallel.spread(segmenter)
-        self.tile = segmenter.training_tile(config.tile)
+        self.tile = segmenter.tile_edge(config.tile)
         self.batch_size = config.batch_size
         self.best: Model | None = None
         self.steps = self.images = 0
@@ -173,11 +173,11 @@ class Run:
 
     def shrink(self, error: RuntimeError) -> Warned:
         """Go on with half of the batch, or then of the tile, after the memory ran out."""
-        least = self.segmenter.training_tile(_SMALLEST_TILE)
+        least = self.segmenter.tile_edge(_SMALLEST_TILE)
         if self.batch_size > 1:
             self.batch_size //= 2
         elif self.tile > least:
-            half = self.segmenter.training_tile(round(self.tile / self.segmenter.pixel / 2))
+            half = self.segmenter.tile_edge(round(self.tile / self.segmenter.pixel / 2))
             self.tile = max(least, half)
         else:
             raise error

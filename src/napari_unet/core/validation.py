@@ -71,7 +71,7 @@ class Validator:
                 chosen, segmenter, config.weights, config.normalize, where.device, config.seed
             )
             self._batches = [
-                sampler.draw([number], segmenter.training_tile(config.tile), _STILL)
+                sampler.draw([number], segmenter.tile_edge(config.tile), _STILL)
                 for number in range(_LOSS_TILES)
             ]
 

@@ -96,6 +96,9 @@ class Segmenter(ABC):
         Pixels that the network eats on each side of a training tile.
     maps : int
         Maps of an image's size that its predictions consist of; 0 where they are other things.
+    tile, large_tile : int
+        Edge of what is predicted at a time, in pixels of the network, where nobody says otherwise;
+        of large images nobody waits for the first of it.
     pixel : float
         Pixels of the image to one of the network, which sees cells of any size at one size.
     """
@@ -104,6 +107,8 @@ class Segmenter(ABC):
     config_type: ClassVar[type]
     first_weights: ClassVar[str]
     class_layer: ClassVar[str]
+    tile: ClassVar[int]
+    large_tile: ClassVar[int]
     config: Any
     net: nn.Module
     stride: int
@@ -112,7 +117,7 @@ class Segmenter(ABC):
     maps: int
     pixel: float = 1.0
 
-    def training_tile(self, edge: int) -> int:
+    def tile_edge(self, edge: int) -> int:
         """Edge in pixels of the image of a tile that has about `edge` for the network."""
         return round_to_stride(round(edge * self.pixel), self.stride)
 

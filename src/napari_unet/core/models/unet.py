@@ -28,12 +28,16 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.models.base import Batch, Segmenter, Stitcher, Target
 from napari_unet.core.models.map_stitcher import MapStitcher
 from napari_unet.core.models.unet_net import UNet, UNetConfig
+from napari_unet.core.models.unet_strips import run_in_strips
 from napari_unet.core.models.zoom import LARGE, find_zoom, resize
 from napari_unet.core.types import Region, Sample
 
 if TYPE_CHECKING:
     from napari_unet.core.large_job import Job
     from napari_unet.core.map_store import MapStore
+
+
+_LARGE = 2**20  # px
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +100,11 @@ class UNetSegmenter(Segmenter):
     name = "unet"
     first_weights = "down.0.0.weight"
     class_layer = "classify"
+    tile = 1024  # with twice the context, which is computed anew, 1.4 times the pixels
+    large_tile = 1536
     config_type = UNetConfig
     config: UNetConfig
+    net: UNet
 
     def __init__(self, config: UNetConfig) -> None:
         self.config = config
@@ -230,9 +237,17 @@ class UNetSegmenter(Segmenter):
         trim = self._trim
         if trim:
             image = image[..., trim:-trim, trim:-trim]
-        logits = resize(self.net(resize(image, self.config.zoom)), 1 / self.config.zoom)
+        logits = resize(self._run(resize(image, self.config.zoom)), 1 / self.config.zoom)
         extra = margin if not trim else 2
         return logits[..., extra:-extra, extra:-extra] if extra else logits
+
+    def _run(self, image: Tensor) -> Tensor:
+        """The network; over a large image in strips, which take much less memory on a processor."""
+        large = image.shape[2] * image.shape[3] > _LARGE and image.device.type == "cpu"
+        if large and self.config.padding == "same" and not self.net.training:
+            return run_in_strips(self.net, image)
+        logits: Tensor = self.net(image)
+        return logits
 
     @classmethod
     def store(cls, job: Job) -> MapStore:

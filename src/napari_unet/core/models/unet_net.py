@@ -10,7 +10,9 @@ same) and is narrower.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,14 +98,55 @@ class UNet(nn.Module):
             maps = convolve(maps)
         skips[-1] = self.drop(skips[-1])
         maps = self.drop(maps)
-        for level in reversed(range(len(skips))):
-            maps = self.up[level](maps)
-            maps = self.merge[level](torch.cat([_crop(skips[level], maps), maps], dim=1))
+        for rise, convolve in zip(reversed(self.up), reversed(self.merge), strict=True):
+            maps = rise(maps)
+            # what is joined is held nowhere else: most memory is needed here
+            maps = torch.cat([_crop(skips.pop(), maps), maps], dim=1)
+            maps = convolve(maps)
+        return self.say(maps)
+
+    def say(self, maps: Tensor) -> Tensor:
+        """The logits of (B, base, H, W) maps."""
         logits: Tensor = self.classify(maps)
         return logits if self.measure is None else torch.cat([logits, self.measure(maps)], dim=1)
 
 
-def _convolve_twice(before: int, after: int, config: UNetConfig) -> nn.Sequential:
+class Convolutions(nn.Sequential):
+    """Convolutions, each with its normalisation, if any, and its ReLU."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        for convolve, normalize in self.stages():
+            if normalize is None or not self.training:
+                weight, bias = fold(convolve, normalize)
+                maps = functional.conv2d(maps, weight, bias, padding=convolve.padding)
+            else:
+                maps = normalize(convolve(maps))
+            maps = maps.relu_()
+        return maps
+
+    def stages(self) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
+        """Each convolution and what normalises its maps."""
+        for before, after in itertools.pairwise(self):
+            if isinstance(before, nn.Conv2d):
+                yield before, after if isinstance(after, nn.BatchNorm2d) else None
+
+
+def fold(convolve: nn.Conv2d, normalize: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of a convolution that also normalises its maps by the running statistics.
+
+    As that is linear, it need not be a pass over memory of its own, and a copy of the maps.
+    """
+    if normalize is None:
+        return convolve.weight, convolve.bias
+    mean, variance = normalize.running_mean, normalize.running_var
+    assert mean is not None
+    assert variance is not None
+    factor = normalize.weight * torch.rsqrt(variance + normalize.eps)
+    bias = -mean if convolve.bias is None else convolve.bias - mean
+    return convolve.weight * factor[:, None, None, None], normalize.bias + bias * factor
+
+
+def _convolve_twice(before: int, after: int, config: UNetConfig) -> Convolutions:
     normalize = config.normalization == "batch"
     layers: list[nn.Module] = []
     for width in (before, after):
@@ -115,7 +158,7 @@ def _convolve_twice(before: int, after: int, config: UNetConfig) -> nn.Sequentia
         if normalize:
             layers.append(nn.BatchNorm2d(after))
         layers.append(nn.ReLU(inplace=True))
-    return nn.Sequential(*layers)
+    return Convolutions(*layers)
 
 
 def _initialize(layer: nn.Module) -> None:
