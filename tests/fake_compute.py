@@ -137,7 +137,7 @@ def predict(request, result):
     probabilities, labels = attach(request.maps), attach(request.labels)
     for row in range(len(labels)):
         probabilities[:, row] = image[0, row] > 0
-        time.sleep(request.config.tile / 1e5)
+        time.sleep((request.config.tile or 512) / 1e5)
         top = request.origin[0] + request.region[0].start + row
         yield TileDone(row + 1, len(labels), (slice(top, top + 1), slice(0, labels.shape[1])))
     labels[...] = probabilities[0] > 0.5
