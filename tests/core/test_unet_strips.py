@@ -54,6 +54,15 @@ def test_normalisation_by_the_convolution_is_the_same():
         torch.testing.assert_close(layers(maps), plain(maps), atol=1e-5, rtol=1e-5)
 
 
+def test_the_normalisation_of_several_gpus_is_not_left_out():
+    net, image = trained(UNetConfig(base=4, depth=2)), torch.rand(1, 1, 16, 16)
+    with torch.inference_mode():
+        alone = net(image)
+        shared = torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)
+        torch.testing.assert_close(shared(image), alone)
+        torch.testing.assert_close(run_in_strips(shared, image), alone, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("zoom", [0.5, 1.0, 2.0])
 def test_a_large_tile_is_predicted_in_strips_and_alike(zoom, monkeypatch):
     segmenter = UNetSegmenter(UNetConfig(base=4, depth=2, distance=True, zoom=zoom))

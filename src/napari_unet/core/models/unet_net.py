@@ -19,6 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_unet.core.config import option
 from napari_unet.core.windows import ZOOMS
@@ -124,14 +125,17 @@ class Convolutions(nn.Sequential):
             maps = maps.relu_()
         return maps
 
-    def stages(self) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
+    def stages(self) -> Iterator[tuple[nn.Conv2d, _BatchNorm | None]]:
         """Each convolution and what normalises its maps."""
         for before, after in itertools.pairwise(self):
             if isinstance(before, nn.Conv2d):
-                yield before, after if isinstance(after, nn.BatchNorm2d) else None
+                yield (
+                    before,
+                    after if isinstance(after, _BatchNorm) else None,
+                )  # one for several GPUs too
 
 
-def fold(convolve: nn.Conv2d, normalize: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor | None]:
+def fold(convolve: nn.Conv2d, normalize: _BatchNorm | None) -> tuple[Tensor, Tensor | None]:
     """Weight and bias of a convolution that also normalises its maps by the running statistics.
 
     As that is linear, it need not be a pass over memory of its own, and a copy of the maps.

@@ -15,6 +15,7 @@ from collections import deque
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_unet.core.models.unet_net import Convolutions, UNet, fold
 
@@ -85,9 +86,7 @@ class _Rows:
 class _Convolution:
     """A 3×3 convolution, with its normalisation, of maps that are joined by channel."""
 
-    def __init__(
-        self, convolve: nn.Conv2d, normalize: nn.BatchNorm2d | None, *inputs: _Rows
-    ) -> None:
+    def __init__(self, convolve: nn.Conv2d, normalize: _BatchNorm | None, *inputs: _Rows) -> None:
         weight, self._bias = fold(convolve, normalize)
         device = weight.device.type
         if torch.is_autocast_enabled(device):  # once, not for every strip
