@@ -6,7 +6,7 @@ import time
 
 import pytest
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QObject, QThread
+from qtpy.QtCore import QObject, Qt, QThread
 
 from napari_unet.core.errors import InputError
 from napari_unet.widgets import _worker
@@ -74,6 +74,27 @@ def test_nothing_comes_to_an_owner_that_is_gone(qtbot):
     go.set()
     qtbot.wait(100)
     assert not done
+    assert not _worker._calls
+
+
+def test_a_thread_may_still_be_sending_when_its_outcome_has_arrived(qtbot, owner):
+    """Qt crashed where the sender went with what it had sent."""
+    go, done, sent = threading.Event(), [], []
+
+    def linger(*_):
+        sent.append(go.wait(5))
+
+    post = _worker._post()
+    post.arrived.connect(linger, Qt.ConnectionType.DirectConnection)
+    try:
+        _worker.run(str, 3, on_done=done.append, owner=owner)
+        qtbot.waitUntil(lambda: done == ["3"])
+        gc.collect()
+        assert not sent
+        go.set()
+        qtbot.waitUntil(lambda: sent == [True])
+    finally:
+        post.arrived.disconnect(linger)
     assert not _worker._calls
 
 

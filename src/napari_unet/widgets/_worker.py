@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from napari.utils.notifications import notification_manager, show_warning
@@ -38,10 +41,12 @@ def run(
     owner : object
         Who asked, such as the dock.
     """
-    call = _Call(on_done, on_error, owner)
-    _calls.add(call)
-    # the thread only emits; the slot runs where `call` lives
-    _threads.submit(function, *args).add_done_callback(call.arrived.emit)
+    number, post = next(_numbers), _post()
+    _calls[number] = _Call(on_done, on_error, weakref.ref(owner))
+    # the thread knows no more than a number: nothing of Qt is left to it to let go of
+    _threads.submit(function, *args).add_done_callback(
+        lambda future: post.arrived.emit(number, future)
+    )
 
 
 class InOrder:
@@ -108,37 +113,51 @@ class Latest(InOrder):
         super().run(function, *args, on_done=on_done, on_error=on_error)
 
 
-class _Call(QObject):
-    """Brings the outcome of one call from its thread into the GUI thread."""
+@dataclass(frozen=True)
+class _Call:
+    """Who waits for the outcome of one call."""
 
-    arrived = Signal(object)
+    on_done: Callable[[Any], None]
+    on_error: Callable[[str], None] | None
+    owner: weakref.ref[object]
 
-    def __init__(
-        self,
-        on_done: Callable[[Any], None],
-        on_error: Callable[[str], None] | None,
-        owner: object,
-    ) -> None:
-        super().__init__()
-        self._on_done = on_done
-        self._on_error = on_error
-        self._owner = weakref.ref(owner)
-        self.arrived.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
-
-    def _deliver(self, future: Future[Any]) -> None:
-        _calls.discard(self)
-        owner = self._owner()
+    def deliver(self, future: Future[Any]) -> None:
+        owner = self.owner()
         if owner is None or (isinstance(owner, QObject) and not isalive(owner)):
             return
         error = future.exception()
         if error is None:
-            self._on_done(future.result())
+            self.on_done(future.result())
         elif isinstance(error, InputError):
-            (self._on_error or show_warning)(str(error))
+            (self.on_error or show_warning)(str(error))
         else:
             notification_manager.receive_error(type(error), error, error.__traceback__)
-            if self._on_error is not None:
-                self._on_error(f"{type(error).__name__}: {error}")
+            if self.on_error is not None:
+                self.on_error(f"{type(error).__name__}: {error}")
 
 
-_calls: set[_Call] = set()
+_calls: dict[int, _Call] = {}
+_numbers = itertools.count()
+
+
+class _Post(QObject):
+    """Brings outcomes from the threads into the GUI thread.
+
+    One for all calls, and never deleted: what a thread emits can arrive, and be over and done with
+    here, while the thread is still within `emit`. A sender that was deleted by then crashed Qt.
+    """
+
+    arrived = Signal(int, object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrived.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+
+    def _deliver(self, number: int, future: Future[Any]) -> None:
+        _calls.pop(number).deliver(future)
+
+
+@cache
+def _post() -> _Post:
+    """First called in the GUI thread, so that it lives there."""
+    return _Post()
