@@ -308,6 +308,25 @@ def test_planes_of_a_stack_are_corrected_alone(qtbot, model):
     assert not labels[[0, 2]].any()
 
 
+def test_an_annotation_that_was_never_seen_takes_the_cell(qtbot, model):
+    """napari does not slice a layer that is hidden, and writes into the slice that it has."""
+    image = model.add_image(np.zeros((3, 64, 64), np.uint8), name="movie")
+    labels = model.add_labels(np.zeros((3, 64, 64), np.int32), visible=False)
+    session(model).labels = labels
+    model.dims.set_point(0, 1)
+    _cell_layers.show_prediction(model, image, predicted())
+    dock = CorrectDock(model)
+    qtbot.addWidget(dock)
+    dock.show()
+    drag(model, (1, 12, 7))
+    press(qtbot, dock.accepting)
+    np.testing.assert_array_equal(labels.data[1] > 0, predicted() == 1)
+    press(qtbot, dock.undoing)
+    assert not labels.data.any()
+    labels.visible = True
+    np.testing.assert_array_equal(labels._slice.image.raw, labels.data[1])
+
+
 def test_a_closed_panel_lets_go(qtbot, model):
     model.add_image(np.zeros((64, 64), np.uint8), name="hela")
     callbacks = len(model.mouse_drag_callbacks)

@@ -109,6 +109,7 @@ class Proofreader:
         rows, columns = np.nonzero(session.plane(layer)[edit.box] != edit.labels)
         if rows.size:
             values = edit.labels[rows, columns]
+            _look_at(layer)
             layer.data_setitem(_spread(rows, columns, edit.box, index), values)
 
     def carry_class(self, point: Point) -> None:
@@ -123,6 +124,7 @@ class Proofreader:
     def undo(self) -> None:
         """Take the last edit of the annotation back."""
         if self._session.labels is not None:
+            _look_at(self._session.labels)
             self._session.labels.undo()
 
     def mark(self, cell: Cell) -> None:
@@ -152,6 +154,12 @@ class Proofreader:
             for part, view in zip(box, seen, strict=True)
         ):
             _planes.centre_on(viewer, layer, index, box)
+
+
+def _look_at(layer: Labels) -> None:
+    """Have a hidden layer know the plane in view: napari also writes into what it shows of it."""
+    if not layer.visible:
+        layer.set_view_slice()
 
 
 def _spread(
