@@ -36,8 +36,8 @@ ORDER = (
     {"models"},
     {"dataset"},
     {
-        "checkpoint", "entries", "evaluation", "prediction", "starting", "training",
-        "validation",
+        "checkpoint", "entries", "evaluation", "learner", "prediction", "run", "starting",
+        "training", "validation",
     },
     {"contest", "large_stages"},
     {"large_prediction"},

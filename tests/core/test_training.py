@@ -286,7 +286,7 @@ def test_a_start_model_counts_as_much_as_some_cells(discs, quick, tmp_path, monk
     before = weights(run([discs], dataclasses.replace(quick, steps=2), output=start)[0])
     config = dataclasses.replace(quick, steps=4, val_fraction=0)
     careful = weights(run([discs], config, start_from=start)[0])
-    monkeypatch.setattr("napari_unet.core.run._START_CELLS", 0)
+    monkeypatch.setattr("napari_unet.core.learner._START_CELLS", 0)
     bold = weights(run([discs], config, start_from=start)[0])
     for name, value in before.items():
         expected = value + (bold[name] - value) * (12 / 112)

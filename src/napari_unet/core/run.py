@@ -1,4 +1,4 @@
-"""One training under way: network, average, optimiser, clock, best state."""
+"""One training under way: its clock, what is held out, the best state so far, what is kept."""
 
 from __future__ import annotations
 
@@ -10,29 +10,19 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from napari_unet.core import parallel
 from napari_unet.core.annotation import check_trainable
 from napari_unet.core.card import ModelCard, card_from_dict
 from napari_unet.core.checkpoint import Model, save_model
 from napari_unet.core.config import InstanceConfig, TrainConfig, from_dict, to_dict
-from napari_unet.core.dataset import Split, TileSampler
-from napari_unet.core.device import DeviceReport, free_memory
+from napari_unet.core.dataset import Split
+from napari_unet.core.device import DeviceReport
 from napari_unet.core.errors import InputError
 from napari_unet.core.interrupted import Interrupted, keep
+from napari_unet.core.learner import Learner
 from napari_unet.core.models.base import Segmenter
-from napari_unet.core.optimizing import (
-    average_in,
-    flatten,
-    make_optimizer,
-    move,
-    restore,
-    schedule,
-)
-from napari_unet.core.prediction import autocast
-from napari_unet.core.starting import cell_diameters
 from napari_unet.core.training_log import TrainingLog
 from napari_unet.core.types import (
     Judging,
@@ -46,26 +36,19 @@ from napari_unet.core.types import (
 from napari_unet.core.validation import Validator
 
 _FIRST_LOOK = 8.0  # seconds
-_SMALLEST_TILE = 64  # px of the network
 _TURNED = 3  # looks in a row with a worse loss on the held-out part than the best before
 _KEPT_EVERY = 20.0  # seconds: not more is lost where the process is killed
 
 _UNKNOWN = 0.1  # about the mean AP of a start model on cells that are not what it knows
 
-_START_CELLS = 100
-"""So many painted cells count as much as a start model, see `Run._careful`."""
-
-_COUNTERS = (
-    "steps", "images", "batch_size", "tile", "validated_step", "validation_took", "lowest",
-    "rising", "echoed",
-)  # fmt: skip
+_COUNTERS = ("validated_step", "validation_took", "lowest", "rising", "echoed")
 
 
 class Run:
-    """The moving parts of one training.
+    """A learner, its budget and its judge.
 
-    Everything random is made of the seed and the number of the tile, and `interrupted` has what
-    else the next step depends on: a training that was stopped goes on as if it had not been.
+    `interrupted` has all that the next step depends on: a training that was stopped goes on as if
+    it had not been.
     """
 
     def __init__(
@@ -80,26 +63,15 @@ class Run:
         given: list[list[Any]],
     ) -> None:
         self.segmenter, self.card, self.config, self.where = segmenter, card, config, where
-        self.split, self.fine_tuning, self.given = split, fine_tuning, given
+        self.split, self.given = split, given
         # of several processes the first one judges and saves
         self.output = output if parallel.is_first() else None
         self.judges = bool(split.held_out) and parallel.is_first()
-        self.learning_rate = config.learning_rate * (config.fine_tuning if fine_tuning else 1)
-        self.sampler = TileSampler(
-            split.train, segmenter, config.weights, config.normalize, where.device, config.seed
-        )
+        self.learner = Learner(segmenter, config, where, split.train, fine_tuning)
         judge = split.held_out if self.judges else []
         self.validator = Validator(judge, segmenter, config, where)
-        self.optimizer = make_optimizer(segmenter, config)
-        self.average = copy.deepcopy(segmenter.net)
-        self.start = copy.deepcopy(segmenter.net).eval() if fine_tuning else None
-        self.loss_of = parallel.spread(segmenter)
-        self.tile = segmenter.tile_edge(config.tile)
-        self.batch_size = config.batch_size
         self.best: Model | None = None
-        self.steps = self.images = 0
         self.fraction = 0.0
-        self.loss = torch.zeros(())
         self.began = time.perf_counter()
         self.validated_at, self.validation_took = self.began, 0.0
         self.validated_step = -1
@@ -115,7 +87,7 @@ class Run:
 
     def _used(self) -> float:
         if self.config.steps is not None:
-            return self.steps / self.config.steps
+            return self.learner.steps / self.config.steps
         return (time.perf_counter() - self.began) / (60 * self.config.minutes)
 
     def prepared(self) -> Prepared:
@@ -124,92 +96,43 @@ class Run:
             device=self.where.name,
             precision=self.where.precision,
             images=len(self.split.train),
-            cells=len(cell_diameters(self.split.train)),
+            cells=self.learner.cells,
             held_out=self.split.words,
             parameters=sum(p.numel() for p in self.segmenter.net.parameters()),
         )
 
     def step(self) -> Stepped:
-        """One optimiser step; its loss is read after the next one has been queued."""
-        if self.steps == 1 and self.card.training["start_from"] is not None:
+        """One optimiser step."""
+        learner = self.learner
+        if learner.steps == 1 and self.card.training["start_from"] is not None:
             # the first process has judged: the others do as it does
-            careful = bool(parallel.agree(float(self.fine_tuning)))
-            if self.fine_tuning and not careful:
+            careful = bool(parallel.agree(float(learner.start is not None)))
+            if learner.start is not None and not careful:
                 self._learn_anew()
-        net, config = self._ready_net(), self.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * schedule(self.fraction)
-        tiles = range(self.images, self.images + self.batch_size)
-        batch = self.sampler.draw(parallel.share(tiles), self.tile, config.augment)
-        with autocast(self.where):
-            if self.start is not None:
-                batch = self.segmenter.recall(batch, _with_net(self.segmenter, self.start))
-            loss: Tensor = self.loss_of(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        self.optimizer.step()
-        average_in(self.average, net, self.steps)
-        if not math.isfinite(float(self.loss)):
-            raise InputError(
-                f"The loss became infinite at step {self.steps}: choose a lower learning rate."
-            )
-        loss = parallel.mean(loss.detach())
-        shown, self.loss = (loss if self.steps == 0 else self.loss), loss
-        self.steps += 1
-        self.images += self.batch_size
+        loss = learner.step(self.fraction)
         seconds = time.perf_counter() - self.began
         fraction = min(1.0, self._used())
         event = Stepped(
-            step=self.steps,
+            step=learner.steps,
             fraction=fraction,
             seconds=seconds,
             remaining=seconds * (1 - fraction) / max(fraction, 1e-9),
-            loss=float(shown),
-            images_per_second=self.images / seconds,
+            loss=loss,
+            images_per_second=learner.images / seconds,
         )
         self.log.add(event)
         return event
-
-    def shrink(self, error: RuntimeError) -> Warned:
-        """Go on with half of the batch, or then of the tile, after the memory ran out."""
-        least = self.segmenter.tile_edge(_SMALLEST_TILE)
-        if self.batch_size > 1:
-            self.batch_size //= 2
-        elif self.tile > least:
-            half = self.segmenter.tile_edge(round(self.tile / self.segmenter.pixel / 2))
-            self.tile = max(least, half)
-        else:
-            raise error
-        self.optimizer.zero_grad(set_to_none=True)
-        free_memory(self.where)
-        return Warned(
-            f"The memory of {self.where.name} ran out: training goes on with batches of "
-            f"{self.batch_size} and tiles of {self.tile} px."
-        )
 
     def learn_from(self, samples: Sequence[Sample]) -> Repainted | Warned:
         """Draw from the samples as they are now, if they can be learned from."""
         try:
             check_trainable(samples)
             fit = self.split.refresh(samples)
-            self.sampler.take(fit)
+            self.learner.take(fit)
             self.split = dataclasses.replace(self.split, train=fit)
         except InputError as error:
             return Warned(f"What was painted since is left out. {error}")
-        return Repainted(len(cell_diameters(fit)))
-
-    def _ready_net(self) -> nn.Module:
-        """The net in training mode; what a start model knows of whole data sets is kept.
-
-        A few crops have other means and deviations than all images it will see.
-        """
-        net = self.segmenter.net.train()
-        if self.fine_tuning:
-            for module in net.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        return net
+        return Repainted(self.learner.cells)
 
     def validation_due(self) -> bool:
         """At equal steps of a step budget; else by the clock, at a tenth of the time at most.
@@ -217,12 +140,13 @@ class Run:
         The first looks come early, so that the person soon sees cells. A start model is looked
         at after the first step, whose loss is seen sooner than that takes.
         """
-        if not self.judges or self.steps == 0 or self.validated_step == self.steps:
+        steps = self.learner.steps
+        if not self.judges or steps == 0 or self.validated_step == steps:
             return False
         if self._start_is_unknown or self.fraction >= 1:
             return True
         if self.config.steps is not None:
-            return self.steps % max(1, self.config.steps // self.config.validations) == 0
+            return steps % max(1, self.config.steps // self.config.validations) == 0
         now = time.perf_counter()
         regular = 60 * self.config.minutes / self.config.validations
         early = _FIRST_LOOK + (now - self.began) / 4
@@ -231,11 +155,11 @@ class Run:
 
     @property
     def _start_is_unknown(self) -> bool:
-        return self.start is not None and self.validated_step < 0
+        return self.learner.start is not None and self.validated_step < 0
 
     def validate(self) -> Generator[Judging | Validated | Warned, None, None]:
         """Score the averaged network, and keep it if it is the best so far; first the start."""
-        begin, step = time.perf_counter(), 0 if self._start_is_unknown else self.steps
+        begin, step = time.perf_counter(), 0 if self._start_is_unknown else self.learner.steps
         net, scores = yield from (self._judge() if step else self._judge_start())
         better = not self.config.keep_best or scores[self._measure] >= self._to_beat()
         event = Validated(step=step, best=better, **scores)
@@ -257,9 +181,9 @@ class Run:
 
     def _judge_start(self) -> Generator[Judging | Warned, None, tuple[nn.Module, dict[str, float]]]:
         """Score the start model, and find out how far it can be trusted."""
-        net = self.start
+        net = self.learner.start
         assert net is not None
-        start = _with_net(self.segmenter, net)
+        start = self.segmenter.with_net(net)
         scores = yield from self.validator.score(start)
         # of few cells some may be missed by chance: `margin` grows as they get fewer
         if scores["mean_ap"] + self.validator.margin < 2 * _UNKNOWN:
@@ -286,21 +210,21 @@ class Run:
         self.config = dataclasses.replace(self.config, instances=asked)
         self.card = dataclasses.replace(self.card, instances=asked, any_size=False)
         self.validator.instances = asked
-        self.start, self.fine_tuning = None, False
-        self.learning_rate = self.config.learning_rate
+        self.learner.learn_anew()
 
     def _judge(self) -> Generator[Judging, None, tuple[nn.Module, dict[str, float]]]:
         """Score what would be kept, and choose all of what was learnt where that is clearly better.
 
-        Of few cells one learns them and forgets others: see `_careful`.
+        Of few cells one learns them and forgets others: see `Learner.careful`.
         """
-        net = self._careful()
-        scores = yield from self.validator.score(_with_net(self.segmenter, net))
-        if self.start is not None and self.steps:
-            bold = yield from self.validator.score(_with_net(self.segmenter, self.average))
+        learner = self.learner
+        net = learner.careful()
+        scores = yield from self.validator.score(self.segmenter.with_net(net))
+        if learner.start is not None and learner.steps:
+            bold = yield from self.validator.score(self.segmenter.with_net(learner.average))
             # twice the margin: one cell of four that was found by chance lost others elsewhere
             if bold[self._measure] > scores[self._measure] + 2 * self.validator.margin:
-                return self.average, bold
+                return learner.average, bold
         return net, scores
 
     @property
@@ -317,27 +241,14 @@ class Run:
         if self.best is None:
             return -1.0
         score: float = self.best.card.scores[self._measure]
-        if self.start is None or self.best.card.scores["step"] > 0:
+        if self.learner.start is None or self.best.card.scores["step"] > 0:
             return score
         return score - self.validator.margin if self.echoed else score + self.validator.margin
 
-    def _careful(self) -> nn.Module:
-        """The averaged network; of a start model, drawn to where it started from.
-
-        The mean of the weights before and after fine-tuning keeps what was known and most of
-        what was learnt (Wortsman et al. 2022). The start counts as much as `_START_CELLS` cells.
-        """
-        if self.start is None:
-            return self.average
-        net = copy.deepcopy(self.start)
-        cells = len(cell_diameters(self.split.train))
-        move(net, self.average, cells / (cells + _START_CELLS))
-        return net
-
     def finish(self) -> Generator[Judging | Warned, None, Model]:
         """The best state, or the last one where nothing judged, with its threshold; saved."""
-        self.best = self.best or self._snapshot(self._careful(), {})
-        if self.start is not None and self.best.card.scores.get("step") == 0:
+        self.best = self.best or self._snapshot(self.learner.careful(), {})
+        if self.learner.start is not None and self.best.card.scores.get("step") == 0:
             yield Warned(
                 "The start model finds the held-out cells as well as what was learnt, so it is "
                 "kept: paint where it errs."
@@ -356,8 +267,8 @@ class Run:
     def save(self) -> None:
         """What there is so far, quickly: somebody waits."""
         judged = self.best is not None and self.best.card.scores["mean_ap"] > 0
-        if self.steps and not judged:
-            self._save(self._snapshot(self._careful(), {}))
+        if self.learner.steps and not judged:
+            self._save(self._snapshot(self.learner.careful(), {}))
 
     def keep_if_due(self) -> Warned | None:
         """Write down where the training is, now and then, for the case that it is killed.
@@ -376,7 +287,7 @@ class Run:
 
     def keep(self) -> None:
         """Write down where the training is, beside the model."""
-        if self.output is None or not self.steps:
+        if self.output is None or not self.learner.steps:
             return
         begin = time.perf_counter()
         keep(self._interrupted(), self.output)
@@ -386,11 +297,7 @@ class Run:
     def restore(self, kept: Interrupted) -> None:
         """Go on where a training with the same samples and config was."""
         now, facts = time.perf_counter(), kept.facts
-        for name, net in self._nets().items():
-            net.load_state_dict(kept.part(name))
-        restore(self.optimizer, kept.part("optimizer"))
-        self.loss = kept.tensors["loss"].to(self.where.device)
-        torch.set_rng_state(kept.tensors["random"])
+        self.learner.restore(kept)
         for name in _COUNTERS:
             setattr(self, name, facts.get(name, getattr(self, name)))  # some came later
         self.began = now - facts["seconds"]
@@ -398,7 +305,7 @@ class Run:
         self.kept_at = now
         self.log = TrainingLog(facts["log"], facts["seconds"])
         if facts["best"] is not None:
-            best = _with_net(self.segmenter, copy.deepcopy(self.segmenter.net))
+            best = self.segmenter.with_net(copy.deepcopy(self.segmenter.net))
             best.net.load_state_dict(kept.part("best"))
             best.net.eval()
             self.best = Model(best, card_from_dict(facts["best"]))
@@ -413,17 +320,14 @@ class Run:
         self.best = Model(self.best.segmenter, dataclasses.replace(self.best.card, scores=scores))
         self.lowest, self.rising, self.outdated = scores["loss"], 0, False
 
-    def _nets(self) -> dict[str, nn.Module]:
-        nets = {"net": self.segmenter.net, "average": self.average}
-        return nets if self.start is None else {**nets, "start": self.start}
-
     def _interrupted(self) -> Interrupted:
         now = time.perf_counter()
         facts = {
+            **self.learner.counts(),
             **{name: getattr(self, name) for name in _COUNTERS},
             "card": to_dict(self.card),
             "config": to_dict(self.config),
-            "fine_tuning": self.fine_tuning,
+            "fine_tuning": self.learner.start is not None,
             "seconds": now - self.began,
             "since_validation": now - self.validated_at,
             "log": self.log.rows,
@@ -432,26 +336,18 @@ class Run:
             "best": None if self.best is None else to_dict(self.best.card),
         }
         parts = {
-            **{name: net.state_dict() for name, net in self._nets().items()},
-            "optimizer": flatten(self.optimizer),
+            **self.learner.parts(),
             "best": {} if self.best is None else self.best.segmenter.net.state_dict(),
         }
-        tensors = {"loss": self.loss, "random": torch.get_rng_state()}
-        return Interrupted.of(parts, tensors, facts, self.split)
+        return Interrupted.of(parts, self.learner.tensors(), facts, self.split)
 
     def _snapshot(self, net: nn.Module, scores: dict[str, Any]) -> Model:
-        kept = _with_net(self.segmenter, copy.deepcopy(net).eval())
+        kept = self.segmenter.with_net(copy.deepcopy(net).eval())
         seconds = time.perf_counter() - self.began
-        training = {**self.card.training, "steps": self.steps, "seconds": round(seconds, 1)}
+        training = {**self.card.training, "steps": self.learner.steps, "seconds": round(seconds, 1)}
         return Model(kept, dataclasses.replace(self.card, scores=scores, training=training))
 
     def _save(self, model: Model) -> None:
         if self.output is not None:
             save_model(model, self.output)
             self.log.write(self.output)
-
-
-def _with_net(segmenter: Segmenter, net: nn.Module) -> Segmenter:
-    clone = object.__new__(type(segmenter))
-    clone.__dict__.update(segmenter.__dict__, net=net)
-    return clone

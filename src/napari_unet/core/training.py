@@ -163,7 +163,7 @@ def _work(run: Run) -> Generator[TrainEvent, Sequence[Sample] | None, Model]:
             except RuntimeError as error:
                 if not is_out_of_memory(error) or parallel.count() > 1:
                     raise
-                yield run.shrink(error)
+                yield run.learner.shrink(error)
                 continue
             painted = yield event
             if painted is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,6 +180,12 @@ class Segmenter(ABC):
         fitted.net.load_state_dict(weights)
         fitted.net.train(self.net.training)
         return fitted
+
+    def with_net(self, net: nn.Module) -> Self:
+        """The same with another network of its kind, such as one of averaged weights."""
+        clone = copy.copy(self)
+        clone.net = net
+        return clone
 
     @abstractmethod
     def targets(self, samples: Sequence[Sample], weights: WeightConfig) -> Sequence[Target]:
