@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import cached_property
+from typing import Any, TypeAlias
 from zlib import crc32
 
 import numpy as np
@@ -57,23 +58,26 @@ class Validator:
         config: TrainConfig,
         where: DeviceReport,
     ) -> None:
-        self._where, self.instances = where, config.instances
-        chosen = _choose(samples, config.seed)
-        self._views = [_View.of(sample, config) for sample in chosen]
+        self._segmenter, self._config, self._where = segmenter, config, where
+        self.instances = config.instances
+        self._chosen = _choose(samples, config.seed)
+        self._views = [_View.of(sample, config) for sample in self._chosen]
         cells = sum(len(np.unique(view.truth)) - 1 for view in self._views)
         self.margin = find_margin(cells)
         self.mark, self.echoed = 0, 0.0
         for view in self._views:
             self.mark = crc32(view.known.tobytes(), crc32(view.truth.tobytes(), self.mark))
-        self._batches = []
-        if chosen:
-            sampler = TileSampler(
-                chosen, segmenter, config.weights, config.normalize, where.device, config.seed
-            )
-            self._batches = [
-                sampler.draw([number], segmenter.tile_edge(config.tile), _STILL)
-                for number in range(_LOSS_TILES)
-            ]
+
+    @cached_property
+    def _batches(self) -> list[Any]:
+        """Tiles to take the loss of; made when one looks first: the first step is waited for."""
+        config, segmenter = self._config, self._segmenter
+        sampler = TileSampler(
+            self._chosen, segmenter, config.weights, config.normalize, self._where.device,
+            config.seed,
+        )  # fmt: skip
+        edge = segmenter.tile_edge(config.tile)
+        return [sampler.draw([number], edge, _STILL) for number in range(_LOSS_TILES)]
 
     def score(self, segmenter: Segmenter) -> Generator[Judging, None, dict[str, float]]:
         """Mean loss over fixed tiles; IoU, F1 and AP at IoU 0.5, mean AP (means over images)."""
