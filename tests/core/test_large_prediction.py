@@ -273,6 +273,23 @@ def test_it_does_not_go_on_with_another_model_image_or_tile(model, image, tmp_pa
     run(model, image, output)
 
 
+def test_it_goes_on_with_its_tile_where_nobody_asks_for_another(
+    model, image, undisturbed, tmp_path, monkeypatch
+):
+    """Also where a later version would choose another by itself."""
+    output = tmp_path / "out.zarr"
+    anyhow = PredictConfig(device="cpu", precision="float32")
+    monkeypatch.setattr(UNetSegmenter, "large_tile", 96)
+    work = start(model, image, output, config=anyhow)
+    next(work)
+    work.close()
+    monkeypatch.setattr(UNetSegmenter, "large_tile", 128)
+    events = []
+    run(model, image, output, events.append, config=anyhow)
+    assert isinstance(events[0], Resumed)
+    np.testing.assert_array_equal(read_labels(output), undisturbed(model, image))
+
+
 def test_what_is_not_ours_is_not_written_over(model, image, tmp_path):
     before = zarr.open_array(image, mode="r")[:]
     with pytest.raises(InputError, match="not a prediction of ours"):

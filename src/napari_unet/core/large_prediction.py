@@ -154,9 +154,17 @@ def _plan(
     model: Model, file: Path, image: LazyImage, output: Path, config: PredictConfig, block: int
 ) -> Generator[PredictEvent, None, tuple[Job, Segmenter]]:
     """The job, and the network fitted to it."""
-    card = model.card
+    card, before = model.card, read_job(output)
     segmenter = fit_channels(model, image.shape[0], image.name)
     pairs = find_percentiles(image, card.normalize)
+    if before is not None:
+        segmenter = segmenter.fit(image.shape[0], len(card.classes), before.zoom)
+    elif card.any_size:
+        segmenter = yield from _look(model, segmenter, image, pairs, config)
+    if before is not None and config.tile is None:
+        tile = before.tile  # whatever a later version would choose
+    else:
+        tile = segmenter.tile_edge(config.tile or segmenter.large_tile)
     job = Job(
         model=str(file.absolute()),
         model_hash=hash_file(file),
@@ -167,7 +175,7 @@ def _plan(
         architecture=segmenter.name,
         maps=segmenter.maps,
         classes=len(card.classes),
-        tile=segmenter.tile_edge(config.tile or segmenter.large_tile),
+        tile=tile,
         context=segmenter.tile_context,
         stride=segmenter.stride,
         tta=config.tta,
@@ -176,18 +184,6 @@ def _plan(
         precision=config.precision,
         output=str(output.absolute()),
         block=block,
-    )
-    before = read_job(output)
-    if before is not None:
-        segmenter = segmenter.fit(image.shape[0], len(card.classes), before.zoom)
-    elif card.any_size:
-        segmenter = yield from _look(model, segmenter, image, pairs, config)
-    job = dataclasses.replace(
-        job,
-        zoom=1 / segmenter.pixel,
-        tile=segmenter.tile_edge(config.tile or segmenter.large_tile),
-        context=segmenter.tile_context,
-        stride=segmenter.stride,
     )
     if before is not None:
         refuse_other(before, job)
