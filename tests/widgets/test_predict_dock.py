@@ -591,7 +591,7 @@ def test_a_stopped_stack_keeps_its_planes(qtbot, stacked):
 
 def test_one_image_is_no_stack(qtbot, dock):
     assert not dock.stack.isVisible()
-    assert dock.whole.text() == "whole image"
+    assert dock.whole.text() == "image"
 
 
 def test_what_says_nothing_to_a_model_is_grey_with_the_reason(dock, folder):

@@ -114,7 +114,7 @@ class PredictDock(Dock):
         model.addWidget(self.info)
         self.image = ImageChoice(self.session, self.connections)
         self.visible = QRadioButton("visible field")
-        self.whole = QRadioButton("whole image")
+        self.whole = QRadioButton("image")
         self.stack = QRadioButton("stack")
         self.visible.setToolTip("what the canvas shows of the plane in view")
         self.whole.setToolTip("all of the plane in view")
@@ -276,7 +276,7 @@ class PredictDock(Dock):
         self.stack.setVisible(planes > 1)
         # three beside one another are narrow
         self.visible.setText("field" if planes > 1 else "visible field")
-        self.whole.setText("plane" if planes > 1 else "whole image")
+        self.whole.setText("plane" if planes > 1 else "image")
         self.stack.setText(f"stack ({planes})")
         if planes == 1 and self.stack.isChecked():
             self.whole.setChecked(True)
