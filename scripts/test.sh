@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# All tests, in three processes: torch and a viewer in one process can crash each other.
+# All tests, in three parts: torch and a viewer in one process can crash each other.
+# Those of the core run on all processors, with one thread of torch each; those with windows watch
+# the clock and run one after another.
 # Runs all of them whatever fails; ends with the last line of each.
 # Usage: scripts/test.sh .venv/bin/python
 set -uo pipefail
@@ -17,7 +19,7 @@ run() {
     rm -f "$log"
 }
 
-run tests/core tests/core --no-xvfb -p no:pytest-qt
+OMP_NUM_THREADS=1 run tests/core tests/core -n logical --maxprocesses 8 --no-xvfb -p no:pytest-qt
 run tests/widgets tests/widgets
 run tests tests/test_*.py
 printf '%s\n' "${lines[@]}"
