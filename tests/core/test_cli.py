@@ -6,6 +6,7 @@ takes a process seconds, so that all others run in this one.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import dataclasses
 import io
@@ -26,9 +27,12 @@ import pytest
 import tifffile
 import zarr
 
+from napari_unet.annotated_files import read_annotated
 from napari_unet.cli import main
+from napari_unet.core import training
 from napari_unet.core.card import read_card, write_card
-from napari_unet.core.config import InstanceConfig
+from napari_unet.core.config import InstanceConfig, TrainConfig
+from napari_unet.core.types import Stepped
 
 
 def call(*arguments, expect=0):
@@ -112,6 +116,63 @@ def test_ctrl_c_and_resume(folder, tmp_path):
     assert "step 1 " not in done.stderr
     error = call(*command, *flags, "--resume", expect=2).stderr
     assert error.startswith("napari-unet: No stopped training of")
+
+
+def write_classes(path, names):
+    """GeoJSON of squares side by side, each of a class."""
+    path.mkdir()
+    squares = []
+    for number, name in enumerate(names):
+        left, right = 20 * number + 4, 20 * number + 18
+        ring = [[left, 8], [right, 8], [right, 24], [left, 24], [left, 8]]
+        squares.append(
+            {
+                "type": "Feature",
+                "geometry": {"type": "Polygon", "coordinates": [ring]},
+                "properties": {"objectType": "annotation", "classification": {"name": name}},
+            }
+        )
+    text = json.dumps({"type": "FeatureCollection", "features": squares})
+    for image in range(2):
+        (path / f"a{image}.geojson").write_text(text)
+    return path
+
+
+def test_classes_keep_the_numbers_that_the_model_has_for_them(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(2):
+        image = np.random.default_rng(number).integers(0, 99, (64, 64), np.uint8)
+        tifffile.imwrite(images / f"a{number}.tif", image)
+    both = write_classes(tmp_path / "both", ["A", "C", "A"])
+    later = write_classes(tmp_path / "later", ["C", "C"])
+    more = write_classes(tmp_path / "more", ["B", "C"])
+    flags = ("--tile", 32, "--batch-size", 1, "--val-fraction", 0)
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+
+    def train(labels, model, *others, **expected):
+        command = ("train", "--images", images, "--labels", labels, "-o", model)
+        return call(*command, *flags, *others, **expected)
+
+    train(both, first, "--steps", 2)
+    assert read_card(first).classes == ("A", "C")
+    train(later, second, "--steps", 1, "--start-from", first)
+    assert read_card(second).classes == ("A", "C")
+    train(more, second, "--steps", 1, "--start-from", first)
+    assert read_card(second).classes == ("A", "C", "B")
+    asked = argparse.Namespace(
+        images=[str(images)], labels=[str(both)], val_images=None, val_labels=None
+    )
+    samples, _, names = read_annotated(asked)
+    config = TrainConfig(steps=3, tile=32, batch_size=1, val_fraction=0)
+    work = training.train(samples, config, class_names=names, output=first)
+    while not isinstance(next(work), Stepped):
+        pass
+    work.close()
+    error = train(more, first, "--resume", expect=2).stderr
+    assert "A, C as its classes and the labels have B too" in error
+    train(later, first, "--resume")
+    assert read_card(first).classes == ("A", "C")
 
 
 def test_train_predict_evaluate(folder, model):

@@ -265,6 +265,7 @@ def test_it_does_not_go_on_with_another_model_image_or_tile(model, image, tmp_pa
     for call, said in (
         ((other, image, output), "another model"),
         ((model, brighter, output), "another image"),
+        ((model, brighter[:, ::-1] // 2, output), "another image"),  # percentiles are the same
         ((model, image, output, None, PredictConfig(tile=128, device="cpu")), "other settings"),
     ):
         with pytest.raises(InputError, match=said) as error:

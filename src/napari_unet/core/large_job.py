@@ -53,6 +53,8 @@ class Job:
         Of the image.
     dtype : str
         Of the image.
+    sample_hash : int
+        CRC-32 of the pixels that stand for the image: another plane may have the same percentiles.
     percentiles : C pairs of float
         The grey values that become 0 and 1.
     zoom : float
@@ -78,6 +80,7 @@ class Job:
     model_hash: str
     shape: tuple[int, int, int]
     dtype: str
+    sample_hash: int
     percentiles: tuple[tuple[float, float], ...]
     zoom: float
     architecture: str
@@ -206,7 +209,7 @@ def refuse_other(before: Job, job: Job) -> None:
     """Raise an `InputError` where what a job begun before knows does not hold for this one."""
     for names, what in (
         (("model_hash",), "another model"),
-        (("shape", "dtype", "percentiles"), "another image"),
+        (("shape", "dtype", "sample_hash", "percentiles"), "another image"),
         (("tile", "tta", "context", "stride", "maps", "classes", "block"), "other settings"),
     ):
         if any(getattr(before, name) != getattr(job, name) for name in names):

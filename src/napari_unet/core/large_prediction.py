@@ -24,6 +24,7 @@ An image of compressed strips is decompressed in whole strips.
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -42,7 +43,7 @@ from napari_unet.core.cluster import Cluster, connect
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.large_job import BLOCK, Job, begin, finish, hash_file, read_job, refuse_other
-from napari_unet.core.lazy_image import LazyImage, find_percentiles
+from napari_unet.core.lazy_image import LazyImage, find_percentiles, take_sample
 from napari_unet.core.models.base import Segmenter
 from napari_unet.core.ngff import make_labels, mark_finished, open_levels
 from napari_unet.core.prediction import fit_channels, look_for_zoom
@@ -156,7 +157,8 @@ def _plan(
     """The job, and the network fitted to it."""
     card, before = model.card, read_job(output)
     segmenter = fit_channels(model, image.shape[0], image.name)
-    pairs = find_percentiles(image, card.normalize)
+    sample = take_sample(image)
+    pairs = find_percentiles(image, card.normalize, sample)
     if before is not None:
         segmenter = segmenter.fit(image.shape[0], len(card.classes), before.zoom)
     elif card.any_size:
@@ -170,6 +172,7 @@ def _plan(
         model_hash=hash_file(file),
         shape=image.shape,
         dtype=str(image.array.dtype),
+        sample_hash=zlib.crc32(sample.tobytes()),
         percentiles=tuple((float(black), float(white)) for black, white in pairs),
         zoom=1 / segmenter.pixel,
         architecture=segmenter.name,

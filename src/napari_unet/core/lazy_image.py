@@ -136,16 +136,24 @@ class LazyImage:
         return mirrored
 
 
-def find_percentiles(image: LazyImage, config: NormalizeConfig) -> NDArray[np.float64]:
-    """`normalize.percentiles` of an image of any size, (C, 2).
+def find_percentiles(
+    image: LazyImage, config: NormalizeConfig, sample: NDArray[Any] | None = None
+) -> NDArray[np.float64]:
+    """`normalize.percentiles` of an image of any size, (C, 2), as its sample has them."""
+    sample = take_sample(image) if sample is None else sample
+    return sample_percentiles(sample, lambda c: _extremes(image, c), config, image.name)
 
-    Up to `READ_WHOLE` pixels the same as when it is in memory. Beyond, those of a regular grid of
-    blocks of it, in full resolution: coarser levels are averages, which have other percentiles.
+
+def take_sample(image: LazyImage) -> NDArray[Any]:
+    """Pixels that stand for all of an image, (C, h, w).
+
+    Up to `READ_WHOLE` pixels those that are looked at when it is in memory. Beyond, a regular grid
+    of blocks of it, in full resolution: coarser levels are averages, which have other percentiles.
     """
     _, height, width = image.shape
     if height * width <= READ_WHOLE:
         step = thinning(height * width)
-        sample = np.concatenate(
+        return np.concatenate(
             [
                 image.read_mirrored((top, 0), (min(_BAND, height - top), width))[
                     :, -top % step :: step, ::step
@@ -154,18 +162,16 @@ def find_percentiles(image: LazyImage, config: NormalizeConfig) -> NDArray[np.fl
             ],
             axis=1,
         )
-    else:
-        tops, lefts = (
-            np.linspace(0, length - min(_BLOCK, length), _BLOCKS).astype(int)
-            for length in (height, width)
-        )
-        edges = min(_BLOCK, height), min(_BLOCK, width)
-        blocks = [
-            np.concatenate([image.read_mirrored((y, x), edges) for x in lefts.tolist()], axis=2)
-            for y in tops.tolist()
-        ]
-        sample = np.concatenate(blocks, axis=1)
-    return sample_percentiles(sample, lambda c: _extremes(image, c), config, image.name)
+    tops, lefts = (
+        np.linspace(0, length - min(_BLOCK, length), _BLOCKS).astype(int)
+        for length in (height, width)
+    )
+    edges = min(_BLOCK, height), min(_BLOCK, width)
+    blocks = [
+        np.concatenate([image.read_mirrored((y, x), edges) for x in lefts.tolist()], axis=2)
+        for y in tops.tolist()
+    ]
+    return np.concatenate(blocks, axis=1)
 
 
 def _extremes(image: LazyImage, channel: int) -> tuple[float, float]:
