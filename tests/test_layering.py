@@ -27,7 +27,8 @@ ORDER = (
     {
         "allocation", "annotation", "apart", "augment", "block_candidates", "block_cells",
         "block_labels",
-        "border_weights", "box_index", "candidate_store", "candidates", "card", "class_weights",
+        "border_weights", "box_index", "candidate_store", "candidates", "card", "class_numbers",
+        "class_weights",
         "cluster", "comparison", "crowd", "device", "disagreement", "evidence", "files",
         "instances", "label_doubts", "large_job", "lazy_image", "map_store", "matching", "metrics",
         "ngff", "normalize", "regions", "samples", "standings", "tile_store", "tiling", "tuning",

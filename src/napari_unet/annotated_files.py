@@ -22,18 +22,16 @@ def add_annotation_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def read_annotated(
-    given: argparse.Namespace, known: Sequence[str] = ()
+    given: argparse.Namespace,
 ) -> tuple[list[Sample], list[Sample], tuple[str, ...]]:
     """The samples to learn from, those to judge by (none: some are held out), and class names.
-
-    Classes that are `known`, such as those of the model that learns on, keep their numbers.
 
     Raises
     ------
     InputError
         If files cannot be read, or images and labels do not belong together.
     """
-    samples, names = _read_samples(given.images, given.labels, known)
+    samples, names = _read_samples(given.images, given.labels)
     validation: list[Sample] = []
     if given.val_images or given.val_labels:
         validation, names = _read_samples(given.val_images or [], given.val_labels or [], names)

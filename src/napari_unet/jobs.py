@@ -46,7 +46,8 @@ def train(request: Train, result: dict[str, Any]) -> Work:
     own = [_copy(sample) for sample in samples]
     validation = [attach_sample(sample) for sample in request.validation]
     if request.resume:
-        work = resume(own, output, validation=validation)
+        names = request.class_names
+        work = resume(own, output, validation=validation, class_names=names)
     else:
         work = train(
             own,

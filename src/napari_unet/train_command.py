@@ -10,7 +10,6 @@ from typing import Any
 
 from napari_unet.annotated_files import add_annotation_flags, read_annotated
 from napari_unet.core.config import TRAIN_PRESETS, TrainConfig
-from napari_unet.core.errors import InputError
 from napari_unet.core.models import MODELS
 from napari_unet.core.start_models import START_MODELS
 from napari_unet.flags import add_flags, read_flags
@@ -55,19 +54,13 @@ def read_settings(base: TrainConfig, given: argparse.Namespace) -> TrainConfig:
 
 def run_train(given: argparse.Namespace) -> dict[str, Any] | int:
     """Train a model on pairs of images and labels."""
-    known = _known_classes(given)
-    samples, validation, names = read_annotated(given, known)
-    if given.resume and len(names) > max(1, len(known)):
-        raise InputError(
-            f"The training was begun with {', '.join(known) or 'cell'} as its classes and the "
-            f"labels have {', '.join(names[len(known) :])} too: train on with --start-from."
-        )
+    samples, validation, names = read_annotated(given)
     config = read_settings(TRAIN_PRESETS.get(given.preset, TrainConfig()), given)
 
     from napari_unet.core.training import resume, train
 
     if given.resume:
-        work = resume(samples, given.output, validation=validation)
+        work = resume(samples, given.output, validation=validation, class_names=names)
     else:
         work = train(
             samples,
@@ -89,20 +82,6 @@ def run_train(given: argparse.Namespace) -> dict[str, Any] | int:
         "threshold": model.card.instances.threshold,
         "training": {k: v for k, v in model.card.training.items() if k != "config"},
     }
-
-
-def _known_classes(given: argparse.Namespace) -> tuple[str, ...]:
-    """The classes that the network knows already; none where it only knows cells."""
-    from napari_unet.core.card import card_from_dict, read_card
-    from napari_unet.core.interrupted import read_interrupted
-
-    if given.resume:
-        card = card_from_dict(read_interrupted(given.output).facts["card"])
-    elif given.start_from == "none":
-        return ()
-    else:
-        card = read_card(given.start_from)
-    return () if card.classes == ("cell",) else card.classes
 
 
 def _watch(work: Any, model: Path, speaks: bool) -> Any:

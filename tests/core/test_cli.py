@@ -170,7 +170,7 @@ def test_classes_keep_the_numbers_that_the_model_has_for_them(tmp_path):
         pass
     work.close()
     error = train(more, first, "--resume", expect=2).stderr
-    assert "A, C as its classes and the labels have B too" in error
+    assert "The class B was not there when the training began (A, C)" in error
     train(later, first, "--resume")
     assert read_card(first).classes == ("A", "C")
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from napari_unet.core import parallel
 from napari_unet.core.annotation import check_labels, check_trainable
-from napari_unet.core.card import card_from_dict
+from napari_unet.core.card import card_from_dict, read_card
 from napari_unet.core.checkpoint import Model
+from napari_unet.core.class_numbers import check_known, match_classes, renumber
 from napari_unet.core.config import TRAIN_PRESETS, TrainConfig, check_limits, from_dict
 from napari_unet.core.dataset import split_samples
 from napari_unet.core.device import is_out_of_memory, resolve_device
@@ -57,7 +58,8 @@ def train(
     validation : sequence of Sample
         What to judge by; by default `config.val_fraction` of the samples is held out.
     class_names : sequence of str
-        Of classes 1 … K, for the card.
+        Of classes 1 … K, for the card. A class that the start model knows by this name gets its
+        number.
     output : path, optional
         Where the model is saved: at every best validation, and in the end; a table of losses and
         scores lies beside it, see `training_log`.
@@ -85,6 +87,8 @@ def train(
     parallel.join(config)
     where = resolve_device(config.device, config.precision)
     torch.manual_seed(config.seed)
+    class_names, numbers = match_classes(_classes_of(start_from), class_names)
+    samples, validation = renumber(samples, numbers), renumber(validation, numbers)
     everything = [*samples, *validation]
     card, segmenter = start_model(everything, config, architecture, preset, start_from, class_names)
     config = dataclasses.replace(config, normalize=card.normalize, instances=card.instances)
@@ -96,11 +100,15 @@ def train(
     run = Run(segmenter, card, config, where, split, path, start_from is not None, given)
     if path is not None and parallel.is_first():
         forget(path)  # of another training
-    return (yield from _work(run))
+    return (yield from _work(run, numbers))
 
 
 def resume(
-    samples: Sequence[Sample], output: Path | str, *, validation: Sequence[Sample] = ()
+    samples: Sequence[Sample],
+    output: Path | str,
+    *,
+    validation: Sequence[Sample] = (),
+    class_names: Sequence[str] = (),
 ) -> Generator[TrainEvent, Sequence[Sample] | None, Model]:
     """Go on with a training that was stopped or killed, exactly where it was.
 
@@ -114,6 +122,8 @@ def resume(
         ones may follow. What was held out still is.
     output : path
         The model that it was to write; the settings are those it was begun with.
+    class_names : sequence of str
+        Of classes 1 … K of the samples, where they may have other numbers than then.
 
     Yields, returns
         As `train`.
@@ -121,12 +131,15 @@ def resume(
     Raises
     ------
     InputError
-        If no stopped training of this model is known, or the samples are others.
+        If no stopped training of this model is known, or the samples or classes are others.
     """
     kept = read_interrupted(output)
     config: TrainConfig = from_dict(TrainConfig, kept.facts["config"])
     card = card_from_dict(kept.facts["card"])
     check_samples(samples, validation)
+    names, numbers = match_classes(card.classes, class_names)
+    samples, validation = renumber(samples, numbers), renumber(validation, numbers)
+    check_known([*samples, *validation], card.classes, names)
     split = kept.split(samples, validation)
     parallel.join(config)
     where = resolve_device(config.device, config.precision)
@@ -136,7 +149,7 @@ def resume(
     given, fine_tuning = identify([*samples, *validation]), kept.facts["fine_tuning"]
     run = Run(segmenter, card, config, where, split, Path(output), fine_tuning, given)
     run.restore(kept)
-    return (yield from _work(run))
+    return (yield from _work(run, numbers))
 
 
 def check_samples(samples: Sequence[Sample], validation: Sequence[Sample] = ()) -> None:
@@ -146,7 +159,13 @@ def check_samples(samples: Sequence[Sample], validation: Sequence[Sample] = ()) 
         check_labels(sample.labels, sample.image.shape[1:], f"labels of {sample.name}")
 
 
-def _work(run: Run) -> Generator[TrainEvent, Sequence[Sample] | None, Model]:
+def _classes_of(model: Path | str | None) -> tuple[str, ...]:
+    return () if model is None else read_card(model).classes
+
+
+def _work(
+    run: Run, numbers: Mapping[int, int]
+) -> Generator[TrainEvent, Sequence[Sample] | None, Model]:
     yield run.prepared()
     yield from run.judge_again()
     if not run.split.held_out:
@@ -167,7 +186,7 @@ def _work(run: Run) -> Generator[TrainEvent, Sequence[Sample] | None, Model]:
                 continue
             painted = yield event
             if painted is not None:
-                yield run.learn_from(painted)
+                yield run.learn_from(renumber(painted, numbers))
             warned = run.keep_if_due()
             if warned is not None:
                 yield warned
