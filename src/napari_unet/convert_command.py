@@ -31,7 +31,8 @@ def add_convert_flags(parser: argparse.ArgumentParser) -> None:
         "--images",
         nargs="+",
         metavar="PATH",
-        help="of the same stems: how large they are, which ROIs and GeoJSON do not say",
+        help="of the same stems, or one of one file: how large they are, which ROIs and GeoJSON do "
+        "not say",
     )
     parser.add_argument(
         "--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"), help="of the images, in px"
@@ -46,6 +47,11 @@ def run_convert(given: argparse.Namespace) -> dict[str, Any]:
 
     if given.images and given.size:
         raise InputError("--images and --size say the same: give one of them.")
+    if given.size and min(given.size) < 1:
+        raise InputError(
+            f"--size {given.size[0]} {given.size[1]} is of no image: give a height and a width of "
+            "at least 1."
+        )
     kind = FORMATS[given.to]
     paths, sizes = _find(given)
     cells: list[tuple[Path, str, Labelled]] = []
@@ -53,8 +59,8 @@ def run_convert(given: argparse.Namespace) -> dict[str, Any]:
         found = read_labelled(path, sizes.get(path))
         for labelled in found:
             _check(labelled, sizes.get(path), path)
-            stem = Path(labelled.image).stem if len(found) > 1 and labelled.image else _stem(path)
-            cells.append((path, stem, labelled))
+            named = len(found) > 1 and labelled.image
+            cells.append((path, _cut_ending(labelled.image) if named else _stem(path), labelled))
     targets = [given.output / f"{stem}{kind.ending}" for _, stem, _ in cells]
     _check_targets(targets, paths)
     written = []
@@ -81,7 +87,10 @@ def _find(given: argparse.Namespace) -> tuple[list[Path], dict[Path, tuple[int, 
         return paths, dict.fromkeys(paths, tuple(given.size))
     sizes = {}
     if given.images:
-        for image, path in pair_by_stem(expand(given.images), paths):
+        images = expand(given.images)
+        alone = len(images) == len(paths) == 1  # they can only belong together
+        pairs = [(images[0], paths[0])] if alone else pair_by_stem(images, paths)
+        for image, path in pairs:
             sizes[path] = read_image(image).shape[1:]
     return paths, sizes
 
@@ -103,6 +112,12 @@ def _check_targets(targets: Sequence[Path], paths: Sequence[Path]) -> None:
             )
         if any(target.exists() and target.samefile(path) for path in paths):
             raise InputError(f"{target} would be written over: choose another output folder.")
+
+
+def _cut_ending(image: str) -> str:
+    """The name of an image; what follows the dot of a frame such as `st.1_0001` is no ending."""
+    name = Path(image)
+    return name.stem if name.suffix[1:].isalnum() else name.name
 
 
 def _stem(path: Path) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import roifile
 import tifffile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as rle
@@ -34,6 +34,8 @@ KINDS = {1: "round", 2: "long", 5: "round"}
 SIZE = (9, 11)
 WHOLE = ["roi", "geojson", "coco"]
 """The formats that have room for cells that overlap."""
+
+ONE = np.ones((1, 1), bool)
 
 masks = arrays(bool, st.tuples(st.integers(1, 6), st.integers(1, 6))).filter(np.any)
 overlapping = st.lists(
@@ -159,7 +161,7 @@ def test_frames_are_the_images_of_coco(tmp_path):
 @pytest.mark.parametrize("name", ["roi", "seg", "geojson", "coco"])
 def test_painted_background_is_not_lost_silently(name, tmp_path):
     labels = np.array([[-1, 0, 3], [-1, 3, 3]], np.int32)
-    (remark,) = FORMATS[name].write(target(tmp_path, name), Labelled(labels))
+    remark, *_ = FORMATS[name].write(target(tmp_path, name), Labelled(labels))
     assert "TIFF only" in remark
     (read,) = read_labelled(target(tmp_path, name), (2, 3))
     assert ((read.labels > 0) == (labels > 0)).all()
@@ -252,6 +254,97 @@ def test_cells_that_reach_out_of_any_image_need_its_size():
     with pytest.raises(InputError, match="give the size"):
         put_together([far], None, "cells.geojson")
     assert not put_together([far], (9, 9), "cells.geojson").labels.any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "words"),
+    [
+        (Shape(ONE, (0, 0), 1), (-20, 5), "has no pixels"),
+        (Shape(ONE, (0, 0), 1), (0, 0), "has no pixels"),
+        (Shape(ONE, (0, 0), 1), (10**9, 10**9), "are the most"),
+        (Shape(ONE, (0, 0), 1, frame=10**9), SIZE, "are the most"),
+    ],
+)
+def test_an_image_that_no_memory_holds_is_a_sentence(shape, size, words):
+    with pytest.raises(InputError, match=words):
+        put_together([shape], size, "cells.json")
+
+
+def test_labels_beyond_int32_are_numbered_anew_and_it_is_said():
+    cells = [Shape(ONE, (0, 0), 2**31, 0), Shape(ONE, (4, 4), 7, 0), Shape(ONE, (1, 1), 2**31, 1)]
+    labelled = put_together(cells, SIZE, "cells.json")
+    assert labelled.labels[0, 0, 0] == labelled.labels[1, 1, 1] == 1  # the same cell as before
+    assert labelled.labels[0, 4, 4] == 2
+    assert "numbered anew" in labelled.remarks[0]
+
+
+def test_a_label_of_several_classes_is_several_cells(tmp_path):
+    cells = [Shape(ONE, (0, 0), 1, frame, kind) for frame, kind in enumerate(("A", "B", "A"))]
+    labelled = put_together(cells, SIZE, "cells.geojson")
+    read = there_and_back(tmp_path, "geojson", labelled)
+    kinds = [read.classes[int(frame[0, 0])] for frame in read.labels]
+    assert kinds == ["A", "B", "A"]
+    assert "numbered anew" in labelled.remarks[0]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@settings(deadline=None, max_examples=60)
+@example(kind="1.50")
+@example(kind="0010")
+@example(kind="1e5")
+@example(kind="true")
+@example(kind="x\ny")
+@example(kind='"x"')
+@example(kind=" 😀")
+@given(kind=st.text(min_size=1))
+def test_classes_are_kept_to_the_letter(name, kind, tmp_path_factory):
+    labelled = Labelled(np.eye(4, dtype=np.int32), {1: kind})
+    read = there_and_back(tmp_path_factory.mktemp(name), name, labelled)
+    assert read.classes == ({} if (name, kind) == ("coco", "cell") else {1: kind})
+
+
+@pytest.mark.parametrize("kind", ["round", "1.50", '"x', "größe: 5"])
+def test_classes_of_earlier_regions_are_read(kind, tmp_path):
+    roi = roifile.ImagejRoi(roitype=roifile.ROI_TYPE.RECT, left=2, top=3, right=6, bottom=8)
+    roi.properties = {"label": 3, "class": kind}
+    roi.tofile(tmp_path / "one.roi")
+    assert read_labelled(tmp_path / "one.roi", SIZE)[0].classes == {3: kind}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_cells_without_a_class_stay_so(name, tmp_path):
+    labels = np.diag([1, 2, 3]).astype(np.int32)
+    read = there_and_back(tmp_path, name, Labelled(labels, {1: "round", 3: "cell"}))
+    assert read.classes == {1: "round", 3: "cell"}
+
+
+@pytest.mark.parametrize("name", ["tif", "seg", "zarr"])
+def test_scores_are_not_lost_silently(name, tmp_path):
+    (remark,) = FORMATS[name].write(
+        target(tmp_path, name), Labelled(np.eye(4, dtype=np.int32), {}, {1: 0.5})
+    )
+    assert "scores" in remark
+
+
+def test_numbers_are_not_lost_silently(tmp_path):
+    labels = np.diag([7, 14, 21]).astype(np.int32)
+    (remark,) = FORMATS["seg"].write(target(tmp_path, "seg"), Labelled(labels))
+    assert "became 1 … 3" in remark
+    assert not FORMATS["seg"].write(target(tmp_path, "seg"), Labelled(labels // 7))
+
+
+@pytest.mark.parametrize("name", ["roi", "geojson"])
+def test_frames_without_cells_at_the_end_are_kept(name, tmp_path):
+    stack = np.zeros((5, *SIZE), np.int32)
+    stack[1, 2:5, 3:6] = 4
+    np.testing.assert_array_equal(there_and_back(tmp_path, name, Labelled(stack)).labels, stack)
+
+
+def test_frames_of_a_stack_without_cells_are_kept_or_not_lost_silently(tmp_path):
+    empty = Labelled(np.zeros((5, *SIZE), np.int32))
+    assert there_and_back(tmp_path, "geojson", empty).labels.shape == (5, *SIZE)
+    (remark,) = FORMATS["roi"].write(target(tmp_path, "roi"), empty)
+    assert "5 frames" in remark
 
 
 # --- other programs ------------------------------------------------------------------------------
@@ -350,6 +443,29 @@ def test_coco_of_others_is_read(tmp_path):
     assert "crowds" in read.remarks[0]
 
 
+def test_coco_without_outlines_is_read_without_them(tmp_path):
+    outlines = [[[2, 3, 6, 3, 6, 8, 2, 8]], [], [[]], None]
+    said = {
+        "images": [{"id": 7, "height": 24, "width": 30}],
+        "annotations": [{"image_id": 7, "segmentation": outline} for outline in outlines],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(said))
+    (read,) = read_labelled(tmp_path / "a.json")
+    assert np.unique(read.labels).tolist() == [0, 1]
+    assert read.remarks == ("3 annotations of “a.json” have no outline: left out.",)
+
+
+def test_features_without_a_shape_are_left_out(tmp_path):
+    square = {"type": "Polygon", "coordinates": [[[2, 3], [6, 3], [6, 8], [2, 8], [2, 3]]]}
+    shapes = [None, square, {"type": "Polygon", "coordinates": []}]
+    said = [{"type": "Feature", "geometry": shape, "properties": None} for shape in shapes]
+    text = json.dumps({"type": "FeatureCollection", "frames": "none of ours", "features": said})
+    (tmp_path / "a.geojson").write_text(text)
+    (read,) = read_labelled(tmp_path / "a.geojson", (24, 30))
+    assert np.unique(read.labels).tolist() == [0, 1]
+    assert "2 features" in read.remarks[0]
+
+
 def test_cellpose_finds_what_it_loads(tmp_path):
     """Its own reader: `numpy.load(file, allow_pickle=True).item()`, then by name."""
     FORMATS["seg"].write(tmp_path / "a_seg.npy", Labelled(CELLS))
@@ -434,6 +550,14 @@ def test_ome_zarrs_own_reader_finds_the_pyramid(tmp_path):
 # --- bad files -----------------------------------------------------------------------------------
 
 
+def write_coco_by_hand(size, outline):
+    said = {
+        "images": [{"id": 1, "height": size[0], "width": size[1]}],
+        "annotations": [{"image_id": 1, "segmentation": outline}],
+    }
+    return lambda path: path.write_text(json.dumps(said))
+
+
 def write_truncated_zip(path):
     FORMATS["roi"].write(path, Labelled(CELLS))
     path.write_bytes(path.read_bytes()[:-40])
@@ -452,6 +576,18 @@ def write_wrong_roi(path):
         ("a.json", lambda path: path.write_text('{"images": [{"id": 1}]'), "COCO"),
         ("a.json", lambda path: path.write_text('{"images": 3, "annotations": []}'), "COCO"),
         ("a.json", lambda path: path.write_text('{"weather": "fine"}'), "none of"),
+        ("a.json", lambda path: path.write_text('{"images": [], "annotations": []}'), "no image"),
+        (
+            "a.json",
+            write_coco_by_hand((10**9, 10**9), {"size": [10**9, 10**9], "counts": [0, 10**9]}),
+            "are the most",
+        ),
+        (
+            "a.json",
+            write_coco_by_hand(SIZE, {"size": [10**9, 10**9], "counts": [0, 10**9]}),
+            "run lengths of",
+        ),
+        ("a.jpg", lambda path: path.write_bytes(b"\xff\xd8"), "a JPEG, which does not keep labels"),
         ("a.geojson", lambda path: path.write_text('{"type": "Feature"}'), "GeoJSON"),
         ("a_seg.npy", lambda path: path.write_bytes(b"\x93NUMPY"), "Cellpose"),
         ("a_seg.npy", lambda path: np.save(path, np.array({"x": 1}, object)), "no masks"),

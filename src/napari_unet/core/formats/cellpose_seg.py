@@ -17,6 +17,7 @@ from napari_unet.core.formats.labelled import (
     remark_background,
     remark_classes,
     remark_overlaps,
+    remark_scores,
 )
 
 _ALLOWED = frozenset(
@@ -59,6 +60,7 @@ def write_seg(path: Path, labelled: Labelled) -> tuple[str, ...]:
     cells, masks = np.unique(np.maximum(labelled.labels, 0), return_inverse=True)
     masks = masks.reshape(labelled.labels.shape) + int(cells[0] > 0)
     count = int(masks.max(initial=0))
+    renumbered = int(cells[-1]) != count
     masks = masks.astype(np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32)
     edges = np.stack([find_boundaries(plane, mode="inner") for plane in np.atleast_3d(masks.T).T])
     said = {
@@ -78,9 +80,17 @@ def write_seg(path: Path, labelled: Labelled) -> tuple[str, ...]:
     write_atomically(path, write)
     return (
         *remark_background(labelled, "Masks of Cellpose"),
+        *_remark_numbers(renumbered, count),
         *remark_classes(labelled, "A _seg.npy"),
+        *remark_scores(labelled, "A _seg.npy"),
         *remark_overlaps(labelled),
     )
+
+
+def _remark_numbers(renumbered: bool, count: int) -> tuple[str, ...]:
+    if not renumbered:
+        return ()
+    return (f"Cellpose numbers cells without gaps: the labels became 1 … {count}.",)
 
 
 def _load(path: Path) -> dict[str, Any]:

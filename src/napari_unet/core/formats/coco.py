@@ -18,6 +18,7 @@ from napari_unet.core.files import write_text
 from napari_unet.core.formats.labelled import (
     Labelled,
     Shape,
+    check_room,
     put_together,
     remark_background,
     take_apart,
@@ -25,43 +26,57 @@ from napari_unet.core.formats.labelled import (
 from napari_unet.core.formats.polygons import fill
 
 _CELL = "cell"
+_UNSAID = "unclassed"  # what we say of the category of cells without a class
 
 
 def read_coco(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
     """Read the cells of each image: polygons and run lengths. The categories are the classes.
 
-    Crowds, which are not parted into cells, are left out.
+    Crowds, which are not parted into cells, and annotations without an outline are left out.
 
     Raises
     ------
     InputError
-        The file is no COCO annotation, or damaged.
+        The file is no COCO annotation, lists no image, or is damaged.
     """
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        names = {category["id"]: str(category["name"]) for category in said.get("categories", ())}
+        names = {
+            category["id"]: str(category["name"])
+            for category in said.get("categories", ())
+            if not category.get(_UNSAID)
+        }
         if set(names.values()) == {_CELL}:
             names = {}  # no class was said
         images = said["images"]
         of_image: dict[Any, list[dict[str, Any]]] = {image["id"]: [] for image in images}
-        crowds = 0
+        crowds = bare = 0
         for annotation in said["annotations"]:
             if annotation.get("iscrowd"):
                 crowds += 1
+            elif not any(annotation.get("segmentation") or ()):
+                bare += 1
             else:
                 of_image[annotation["image_id"]].append(annotation)
         found = []
         for image in images:
             shape = int(image["height"]), int(image["width"])
+            check_room(shape, 1, path.name)  # pycocotools crashes where it has no room
             shapes = [_read(each, shape, names) for each in of_image[image["id"]]]
             found.append((str(image.get("file_name", "")), shape, shapes))
+    except InputError:
+        raise
     except DAMAGE as error:
         raise InputError(
             f"“{path}” cannot be read as COCO annotations ({give_reason(error)}): export it again."
         ) from error
+    if not found:
+        raise InputError(f"“{path}” lists no image: export it again, with its images.")
     remarks: tuple[str, ...] = ()
     if crowds:
-        remarks = (f"{crowds} crowds of “{path.name}” are not parted into cells: left out.",)
+        remarks += (f"{crowds} crowds of “{path.name}” are not parted into cells: left out.",)
+    if bare:
+        remarks += (f"{bare} annotations of “{path.name}” have no outline: left out.",)
     read = []
     for name, shape, shapes in found:
         labelled = put_together(shapes, shape, path.name)
@@ -87,11 +102,14 @@ def write_coco(path: Path, labelled: Labelled) -> tuple[str, ...]:
         for frame in range(len(labelled.frames))
     ]
     shapes = list(take_apart(labelled))
-    kinds = sorted({shape.kind or _CELL for shape in shapes}) or [_CELL]
+    kinds = sorted({shape.kind for shape in shapes}) or [""]
     annotations = [
         _annotation(number, shape, (height, width), kinds) for number, shape in enumerate(shapes, 1)
     ]
-    categories = [{"id": number, "name": kind} for number, kind in enumerate(kinds, 1)]
+    categories = [
+        {"id": number, "name": kind} if kind else {"id": number, "name": _CELL, _UNSAID: True}
+        for number, kind in enumerate(kinds, 1)
+    ]
     text = json.dumps({"images": images, "annotations": annotations, "categories": categories})
     write_text(path, text)
     return remark_background(labelled, "Annotations of COCO")
@@ -101,6 +119,8 @@ def _read(said: dict[str, Any], size: tuple[int, int], names: dict[Any, str]) ->
     segmentation = said["segmentation"]
     if isinstance(segmentation, dict):
         runs = segmentation
+        if tuple(runs["size"]) != size:
+            raise ValueError(f"run lengths of {runs['size']} px in an image of {list(size)} px")
         if isinstance(runs["counts"], list):
             runs = rle.frPyObjects(runs, *size)
         left, top, width, height = rle.toBbox(runs).astype(int).tolist()
@@ -123,7 +143,7 @@ def _read(said: dict[str, Any], size: tuple[int, int], names: dict[Any, str]) ->
 
 def _fill_all(polygons: list[list[float]]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
     """What lies in any of the polygons x1, y1, x2, y2 …"""
-    parts = [fill([np.array(polygon, float).reshape(-1, 2)]) for polygon in polygons]
+    parts = [fill([np.array(polygon, float).reshape(-1, 2)]) for polygon in polygons if polygon]
     top, left = (min(origin[axis] for _, origin in parts) for axis in (0, 1))
     bottom, right = (
         max(origin[axis] + mask.shape[axis] for mask, origin in parts) for axis in (0, 1)
@@ -145,7 +165,7 @@ def _annotation(
     annotation = {
         "id": number,
         "image_id": shape.frame + 1,
-        "category_id": kinds.index(shape.kind or _CELL) + 1,
+        "category_id": kinds.index(shape.kind) + 1,
         "segmentation": {"size": list(size), "counts": runs["counts"].decode("ascii")},
         "area": int(np.count_nonzero(shape.mask)),
         "bbox": [column, row, width, height],

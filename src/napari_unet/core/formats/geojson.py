@@ -17,6 +17,7 @@ from napari_unet.core.formats.labelled import (
     Labelled,
     Shape,
     put_together,
+    read_frames,
     remark_background,
     take_apart,
 )
@@ -35,39 +36,42 @@ def read_geojson(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
         said = json.loads(path.read_text(encoding="utf-8"))
         features = said.get("features", [said]) if isinstance(said, dict) else said
         shapes = [shape for feature in features for shape in _read(feature)]
+        frames = read_frames(said.get("frames")) if isinstance(said, dict) else 1
     except DAMAGE as error:
         raise InputError(
             f"“{path}” cannot be read as GeoJSON ({give_reason(error)}): export it again."
         ) from error
-    labelled = put_together(shapes, size, path.name)
+    labelled = put_together(shapes, size, path.name, frames)
     left_out = len(features) - len(shapes)
     if not left_out:
         return [labelled]
     remark = (
-        f"{left_out} features of “{path.name}” are lines or points, which enclose no cell: they "
-        "are left out."
+        f"{left_out} features of “{path.name}” are lines, points or without a shape, which enclose "
+        "no cell: they are left out."
     )
     return [replace(labelled, remarks=(remark, *labelled.remarks))]
 
 
 def write_geojson(path: Path, labelled: Labelled) -> tuple[str, ...]:
     """Write a feature a cell, along the edges of its pixels; returns what was lost."""
-    features = [_feature(shape) for shape in take_apart(labelled)]
-    text = json.dumps({"type": "FeatureCollection", "features": features})
-    write_text(path, text)
+    said: dict[str, Any] = {"type": "FeatureCollection"}
+    if labelled.labels.ndim == 3:
+        said["frames"] = len(labelled.labels)  # the last ones may have no cell
+    said["features"] = [_feature(shape) for shape in take_apart(labelled)]
+    write_text(path, json.dumps(said))
     return remark_background(labelled, "Features of GeoJSON")
 
 
 def _read(feature: dict[str, Any]) -> Iterator[Shape]:
-    """The cell of a feature; none of a line or a point."""
-    geometry, said = feature["geometry"], feature.get("properties") or {}
+    """The cell of a feature; none of a line, a point or what has no shape."""
+    geometry, said = feature["geometry"] or {"type": ""}, feature.get("properties") or {}
     pieces = {
         "Polygon": [geometry.get("coordinates")],
         "MultiPolygon": geometry.get("coordinates"),
     }.get(geometry["type"])
-    if not pieces:
+    rings = [np.array(ring, float)[:, :2] for piece in pieces or () for ring in piece or ()]
+    if not rings:
         return
-    rings = [np.array(ring, float)[:, :2] for piece in pieces for ring in piece]
     mask, origin = fill(rings)
     plane = geometry.get("plane") or {}
     score = (said.get("measurements") or {}).get("score")

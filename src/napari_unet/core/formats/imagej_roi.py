@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,9 @@ from napari_unet.core.formats.labelled import (
     Labelled,
     Shape,
     put_together,
+    read_frames,
     remark_background,
+    remark_frames,
     take_apart,
 )
 from napari_unet.core.formats.polygons import Ring, fill, trace
@@ -52,6 +55,7 @@ def read_rois(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
             _read(roi, frame) for roi, frame in zip(rois, _frames(rois, path), strict=True)
             if roi.roitype in _AREAS
         ]  # fmt: skip
+        frames = max([1, *(read_frames(roi.properties.get("frames")) for roi in rois)])
     except InputError:
         raise
     except DAMAGE as error:
@@ -65,14 +69,14 @@ def read_rois(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
             f"{len(rois) - len(shapes)} regions of “{path.name}” are lines or points, which "
             "enclose no cell: they are left out.",
         )
-    labelled = put_together(shapes, size, path.name)
+    labelled = put_together(shapes, size, path.name, frames)
     return [replace(labelled, remarks=remarks + labelled.remarks)]
 
 
 def write_rois(path: Path, labelled: Labelled) -> tuple[str, ...]:
     """Write a region a cell, along the edges of its pixels; returns what was lost."""
-    stack = labelled.labels.ndim == 3
-    rois = [_make(shape, stack) for shape in take_apart(labelled)]
+    frames = len(labelled.labels) if labelled.labels.ndim == 3 else None
+    rois = [_make(shape, frames) for shape in take_apart(labelled)]
 
     def write(target: Path) -> None:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
@@ -80,7 +84,10 @@ def write_rois(path: Path, labelled: Labelled) -> tuple[str, ...]:
                 file.writestr(f"{roi.name}.roi", roi.tobytes())
 
     write_atomically(path, write)
-    return remark_background(labelled, "Regions of ImageJ")
+    return (
+        *remark_background(labelled, "Regions of ImageJ"),
+        *remark_frames(labelled, "Regions of ImageJ"),
+    )
 
 
 def _frames(rois: Sequence[roifile.ImagejRoi], path: Path) -> list[int]:
@@ -100,21 +107,38 @@ def _frames(rois: Sequence[roifile.ImagejRoi], path: Path) -> list[int]:
 def _read(roi: roifile.ImagejRoi, frame: int) -> Shape:
     mask, origin = fill([np.asarray(ring, float) for ring in roi.coordinates(multi=True)])
     said = roi.properties
-    kind = said.get("class", f"group {roi.group}" if roi.group else "")
     score = said.get("score")
     return Shape(
         mask,
         origin,
         said["label"] if isinstance(said.get("label"), int) else 0,
         frame,
-        str(kind),
+        _read_class(roi.props) or (f"group {roi.group}" if roi.group else ""),
         float(score) if isinstance(score, int | float) else None,
     )
 
 
-def _make(shape: Shape, stack: bool) -> roifile.ImagejRoi:
+def _read_class(properties: str) -> str:
+    """The class to the letter: roifile makes numbers of what looks like one."""
+    lines = (line.partition(":") for line in properties.splitlines())
+    said = next((value.strip() for key, _, value in lines if key.strip() == "class"), "")
+    try:
+        return str(json.loads(said)) if said.startswith('"') else said
+    except ValueError:  # not of ours
+        return said
+
+
+def _write_class(kind: str) -> str:
+    """As it is where a line of ImageJ's properties keeps it, else in quotes as JSON has them."""
+    plain = kind.isprintable() and kind == kind.strip() and not kind.startswith('"')
+    # roifile counts two bytes a letter, and letters beyond the first 65536 have four
+    return kind if plain and max(kind) <= "\uffff" else json.dumps(kind)
+
+
+def _make(shape: Shape, frames: int | None) -> roifile.ImagejRoi:
+    """A cell as a region; `frames` is None where it is of no stack."""
     rings = trace(shape.mask, shape.origin)
-    name = f"{shape.frame + 1:04d}-{shape.label:04d}" if stack else f"{shape.label:04d}"
+    name = f"{shape.label:04d}" if frames is None else f"{shape.frame + 1:04d}-{shape.label:04d}"
     if len(rings) == 1:
         roi = roifile.ImagejRoi.frompoints(rings[0], name=name)
         roi.roitype = roifile.ROI_TYPE.TRACED
@@ -122,11 +146,13 @@ def _make(shape: Shape, stack: bool) -> roifile.ImagejRoi:
         roi = _compose(rings, name)
     said: dict[str, int | float | str] = {"label": shape.label}
     if shape.kind:
-        said["class"] = shape.kind
+        said["class"] = _write_class(shape.kind)
+    if frames is not None:
+        said["frames"] = frames  # the last ones may have no cell
     if shape.score is not None:
         said["score"] = round(shape.score, 4)
     roi.properties = said
-    roi.position = shape.frame + 1 if stack else 0
+    roi.position = 0 if frames is None else shape.frame + 1
     return roi
 
 

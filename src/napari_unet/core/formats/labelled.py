@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from napari_unet.core.errors import InputError
 from napari_unet.core.label_boxes import find_boxes
 
-_LARGEST = 2**31  # px of an image that nobody says the size of
+_LARGEST = 2**31  # px of all frames of an image
+_LAST_LABEL = 2**31 - 1  # of int32
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,9 @@ def take_apart(labelled: Labelled) -> Iterator[Shape]:
             )
 
 
-def put_together(shapes: Iterable[Shape], size: tuple[int, int] | None, name: str) -> Labelled:
+def put_together(
+    shapes: Iterable[Shape], size: tuple[int, int] | None, name: str, frames: int = 1
+) -> Labelled:
     """Draw shapes into one label image, large ones first: where two overlap the smaller one wins.
 
     Where any do, they are kept as wholes too.
@@ -99,19 +102,24 @@ def put_together(shapes: Iterable[Shape], size: tuple[int, int] | None, name: st
     Parameters
     ----------
     shapes : iterable of Shape
-        Their labels are kept where each is another; else they are numbered in their order.
+        Their labels are kept where each is another in its frame, and of one class in all frames;
+        else they are numbered in their order.
     size : (H, W), optional
         By default as large as the shapes reach. What lies outside is cut off.
     name : str
         How remarks call the file.
+    frames : int
+        Of the stack; more where shapes lie in later ones.
 
     Raises
     ------
     InputError
-        No size is given and the shapes reach farther than any image.
+        The image has no pixels or too many, or no size is given and the shapes reach farther than
+        any image.
     """
     cells = list(shapes)
     remarks = []
+    frames = max([frames, *(cell.frame + 1 for cell in cells)])
     if size is None:
         size = _reach(cells)
         if size[0] * size[1] > _LARGEST:
@@ -123,9 +131,15 @@ def put_together(shapes: Iterable[Shape], size: tuple[int, int] | None, name: st
             f"“{name}” does not say how large the image is: it is taken to end with the last "
             "cell; give its size or the image."
         )
-    frames = max([1, *(cell.frame + 1 for cell in cells)])
+    check_room(size, frames, name)
+    numbers = _number(cells)
+    if any(0 < cell.label != number for cell, number in zip(cells, numbers, strict=True)):
+        remarks.append(
+            f"The cells of “{name}” are numbered anew: a label stands for one cell a frame and one "
+            f"class, and is {_LAST_LABEL} at most."
+        )
     labels = np.zeros((frames, *size), np.int32)
-    placed = [place(cell, size, label) for cell, label in zip(cells, _number(cells), strict=True)]
+    placed = [place(cell, size, label) for cell, label in zip(cells, numbers, strict=True)]
     overlap = False
     for cell in sorted(placed, key=lambda cell: -np.count_nonzero(cell.mask)):
         view = find_view(labels[cell.frame], cell)
@@ -144,6 +158,26 @@ def put_together(shapes: Iterable[Shape], size: tuple[int, int] | None, name: st
         tuple(remarks),
         wholes=tuple(cell for cell in placed if cell.mask.any()) if overlap else (),
     )
+
+
+def read_frames(said: object) -> int:
+    """How many frames a file says that its stack has; 1 where it says anything else there."""
+    return said if isinstance(said, int) else 1
+
+
+def check_room(size: tuple[int, int], frames: int, name: str) -> None:
+    """Raise an InputError where an image has no pixels, or more than labels are made for."""
+    height, width = size
+    if min(size) < 1:
+        raise InputError(
+            f"“{name}” is of an image of {height} × {width} px, which has no pixels: correct its "
+            "size."
+        )
+    if frames * height * width > _LARGEST:
+        raise InputError(
+            f"“{name}” is of {frames} × {height} × {width} px (frames × height × width), of which "
+            f"{_LARGEST} are the most: correct its size and its frames."
+        )
 
 
 def find_view(plane: NDArray[np.int32], cell: Shape) -> NDArray[np.int32]:
@@ -189,12 +223,34 @@ def remark_classes(labelled: Labelled, title: str) -> tuple[str, ...]:
     return (f"{title} has no word for the classes of cells: ROIs, COCO and GeoJSON keep them.",)
 
 
+def remark_scores(labelled: Labelled, title: str) -> tuple[str, ...]:
+    """What is said of scores by a format that has no word for them."""
+    if not labelled.scores:
+        return ()
+    return (f"{title} has no word for the scores of cells: ROIs, COCO and GeoJSON keep them.",)
+
+
+def remark_frames(labelled: Labelled, title: str) -> tuple[str, ...]:
+    """What is said of a stack without cells by a format that keeps its frames with the cells."""
+    if len(labelled.frames) == 1 or (labelled.labels > 0).any():
+        return ()
+    return (
+        f"{title} know cells alone: that the stack has {len(labelled.frames)} frames is not kept.",
+    )
+
+
 def _number(cells: list[Shape]) -> list[int]:
+    """A label for each cell, so that cells of one label are one cell in several frames."""
     said = [cell.label for cell in cells]
     placed = {(cell.frame, cell.label) for cell in cells}
-    if all(label > 0 for label in said) and len(placed) == len(cells):
+    if min(said, default=1) < 1 or len(placed) < len(cells):
+        return list(range(1, len(cells) + 1))
+    # classes are kept by label: the same label in another class is another cell
+    kinds = dict.fromkeys((cell.label, cell.kind) for cell in cells)
+    if max(said, default=0) <= _LAST_LABEL and len(kinds) == len(set(said)):
         return said
-    return list(range(1, len(cells) + 1))
+    numbers = {kind: number for number, kind in enumerate(kinds, 1)}
+    return [numbers[cell.label, cell.kind] for cell in cells]
 
 
 def _reach(cells: list[Shape]) -> tuple[int, int]:

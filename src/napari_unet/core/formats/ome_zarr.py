@@ -10,7 +10,12 @@ import numpy as np
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import as_labels
-from napari_unet.core.formats.labelled import Labelled, remark_classes, remark_overlaps
+from napari_unet.core.formats.labelled import (
+    Labelled,
+    remark_classes,
+    remark_overlaps,
+    remark_scores,
+)
 from napari_unet.core.lazy_image import is_zarr
 from napari_unet.core.ngff import find_level, is_ours, make_labels, mark_finished, open_levels
 
@@ -65,4 +70,8 @@ def write_zarr(path: Path, labelled: Labelled) -> tuple[str, ...]:
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return (*remark_classes(labelled, "An OME-Zarr"), *remark_overlaps(labelled))
+    return (
+        *remark_classes(labelled, "An OME-Zarr"),
+        *remark_scores(labelled, "An OME-Zarr"),
+        *remark_overlaps(labelled),
+    )
