@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     if isinstance(result, int):
         return result
-    print(json.dumps(result) if given.json else _as_lines(result))
+    print(json.dumps(result) if given.json else _printable(_as_lines(result)))
     return 0
 
 
@@ -131,6 +131,11 @@ def _as_lines(result: dict[str, Any], indent: str = "") -> str:
     return "\n".join(line for line in lines if line)
 
 
+def _printable(text: str) -> str:
+    """File names that are no UTF-8 with what they consist of, as on standard error."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, as for any other input that cannot be used."""
@@ -165,7 +170,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add_convert_flags(add("convert", run_convert))
 
     info = add("info", run_info)
-    info.add_argument("model", nargs="?", type=Path, metavar="MODEL")
+    info.add_argument("model", nargs="?", metavar="MODEL")
     return parser
 
 

@@ -133,6 +133,16 @@ def test_images_of_two_kinds_are_refused():
         start_model([cells(18), cells(18, 3)], TrainConfig(), "unet", "default", None, ())
 
 
+def test_a_file_called_as_a_start_model_is_meant_by_its_path(trained, tmp_path, monkeypatch):
+    trained.rename(tmp_path / "nuclei")
+    monkeypatch.chdir(tmp_path)
+    path = find_model_file("./nuclei")
+    assert path == find_model_file(path) == tmp_path / "nuclei"
+    here = load_model("./nuclei", "cpu")
+    assert here.segmenter.config == PLAN
+    assert here.card == read_card("./nuclei") != read_card("nuclei")
+
+
 LOOKS = {"nuclei": "fluorescence", "nuclei-mask-rcnn": "fluorescence", "phase": "phase"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,11 @@ def test_the_file_is_plain(tmp_path):
     table = pd.read_csv(path)
     assert table["touches_border"].dtype == bool
     assert table["score"].isna().tolist() == [False, True]
+
+
+def test_a_file_name_that_is_no_utf8_keeps_its_bytes(tmp_path):
+    write_table(tmp_path / "a.csv", {"file": np.array([os.fsdecode(b"\xff.tif")])})
+    assert (tmp_path / "a.csv").read_bytes() == b"file\n\xff.tif\n"
 
 
 def test_a_table_without_rows_has_its_header(tmp_path):

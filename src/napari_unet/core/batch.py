@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,14 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from napari_unet.core.batch_results import RESULTS, is_done, make_row, read_rows, write_rows
+from napari_unet.core.batch_results import (
+    RESULTS,
+    drop_result,
+    is_done,
+    make_row,
+    read_rows,
+    write_rows,
+)
 from napari_unet.core.checkpoint import Model, load_model
 from napari_unet.core.config import PredictConfig, to_dict
 from napari_unet.core.errors import InputError
@@ -97,9 +105,9 @@ def predict_files(
     Yields
     ------
     FileDone
-        After each file; before it what the prediction of the file says. Of more than one file
-        the table in the folder is brought up to date then, so that whatever stops the run, what
-        is done is known.
+        After each file; before it what the prediction of the file says. The table in the folder,
+        which a lone file does not begin, is brought up to date then, so that whatever stops the
+        run, what is done is known.
 
     Returns
     -------
@@ -118,22 +126,25 @@ def predict_files(
             "leave it out; --instances keeps each cell whole, with its score."
         )
     settings = _identify(batch)
-    rows = read_rows(batch.folder / RESULTS)
+    table = batch.folder / RESULTS
+    rows, listed = read_rows(table), len(pairs) > 1 or table.exists()
     files: list[FileDone] = []
     for path, target in pairs:
         key = str(path.resolve())
-        wholes = _name_instances(batch.instances, target)
-        if batch.resume and is_done(rows.get(key), settings, path, wholes):
+        beside = _name_beside(batch, target)
+        if batch.resume and is_done(rows.get(key), settings, path, target, beside):
             row = rows[key]
-            cells = int(row["cells"])
-            done = FileDone(str(path), row["result"], "kept", cells, len(files) + 1, len(pairs))
+            cells, result = int(row["cells"]), target.with_suffix(Path(row["result"]).suffix)
+            done = FileDone(str(path), str(result), "kept", cells, len(files) + 1, len(pairs))
         else:
+            if drop_result(rows, target):
+                write_rows(table, rows)
             done = yield from _try(
                 batch, model, path, target, (len(files) + 1, len(pairs)), settings
             )
             rows[key] = make_row(done, settings)
-            if len(pairs) > 1:
-                write_rows(batch.folder / RESULTS, rows)
+            if listed:
+                write_rows(table, rows)
         files.append(done)
         yield done
     return files
@@ -174,7 +185,7 @@ def _predict(
         def write(file: Path) -> None:
             tifffile.imwrite(file, maps, compression="zlib", metadata={"axes": "CYX"})
 
-        write_atomically(target.parent / "probabilities" / target.name, write)
+        write_atomically(_name_maps(target), write)
     diameter = median_diameter(prediction.labels)
     return StackPrediction(len(prediction.scores), 1, None if np.isnan(diameter) else diameter)
 
@@ -190,7 +201,7 @@ def _predict_stack(
         raise InputError(f"Stacks have no --instances: {_CONVERT}")
     file = path.stat()
     said = f"{settings} {path.resolve()} {file.st_size} {file.st_mtime_ns}"
-    key = hashlib.sha256(said.encode()).hexdigest()[:12]
+    key = hashlib.sha256(os.fsencode(said)).hexdigest()[:12]
     stack = open_stack(path, batch.axes)
     return (yield from predict_stack(model, stack, target, batch.config, key=key, link=batch.link))
 
@@ -215,6 +226,18 @@ def _predict_large(
 def _name_instances(kind: Format | None, target: Path) -> Path | None:
     """Where the whole cells of an image are written, None where they are not."""
     return None if kind is None else target.parent / "instances" / f"{target.stem}{kind.ending}"
+
+
+def _name_maps(target: Path) -> Path:
+    """Where the maps of an image are written where they are asked for."""
+    return target.parent / "probabilities" / target.name
+
+
+def _name_beside(batch: Batch, target: Path) -> list[Path]:
+    """What is to lie beside the labels of an image."""
+    wholes = _name_instances(batch.instances, target)
+    maps = _name_maps(target) if batch.probabilities else None
+    return [path for path in (wholes, maps) if path is not None]
 
 
 def _identify(batch: Batch) -> str:

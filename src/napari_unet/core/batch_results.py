@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +19,39 @@ _COLUMNS = (
 
 
 def is_done(
-    row: Mapping[str, str] | None, settings: str, path: Path, beside: Path | None = None
+    row: Mapping[str, str] | None, settings: str, path: Path, target: Path, beside: Iterable[Path]
 ) -> bool:
-    """Whether a file was predicted with these settings and has not changed since.
+    """Whether a file was predicted into `target` with these settings and has not changed since.
 
     `beside` is what belongs to the result and was written after it.
     """
     if row is None or row["settings"] != settings or row["status"] != "done":
         return False
-    files = [path, Path(row["result"]), *([] if beside is None else [beside])]
-    if not all(file.exists() for file in files):
+    if row["result"] not in _places(target):
         return False
-    times = [file.stat().st_mtime for file in files]
-    return times == sorted(times)
+    result, beside = Path(row["result"]), list(beside)
+    if not all(file.exists() for file in (path, result, *beside)):
+        return False
+    begun, written = path.stat().st_mtime, result.stat().st_mtime
+    return begun <= written <= min([file.stat().st_mtime for file in beside], default=written)
+
+
+def drop_result(rows: MutableMapping[str, dict[str, str]], target: Path) -> bool:
+    """Drop what is said of a result that is to be written over; whether anything was.
+
+    Of whichever file it was: what stops the writing then leaves no row that is not true any more.
+    """
+    places = _places(target)
+    stale = [key for key, row in rows.items() if row["result"] in places]
+    for key in stale:
+        del rows[key]
+    return bool(stale)
+
+
+def _places(target: Path) -> tuple[str, str]:
+    """As the table has them, where a result may be: of large images and planes it is a zarr."""
+    target = target.resolve()
+    return str(target), str(target.with_suffix(".zarr"))
 
 
 def read_rows(path: Path) -> dict[str, dict[str, str]]:
@@ -39,10 +59,10 @@ def read_rows(path: Path) -> dict[str, dict[str, str]]:
     if not path.exists():
         return {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise InputError(
             f"{path} cannot be read ({error}): move it, or choose another folder."
         ) from error
@@ -52,12 +72,16 @@ def read_rows(path: Path) -> dict[str, dict[str, str]]:
 
 
 def make_row(done: FileDone, settings: str) -> dict[str, str]:
-    """What the table says of a file."""
+    """What the table says of a file, wherever the command is called from."""
     values = (
-        done.file, done.result, done.status, _words(done.cells), _words(done.diameter),
-        _words(done.seconds), done.sentence, settings,
+        _full(done.file), _full(done.result), done.status, _words(done.cells),
+        _words(done.diameter), _words(done.seconds), done.sentence, settings,
     )  # fmt: skip
     return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _full(path: str) -> str:
+    return str(Path(path).resolve()) if path else ""  # a file that failed has no result
 
 
 def _words(value: float | None) -> str:

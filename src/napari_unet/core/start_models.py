@@ -15,13 +15,14 @@ _FOLDER = Path(__file__).parents[1] / "start_models"
 
 
 def find_model_file(model: Path | str) -> Path:
-    """The file that is meant: that of a start model by its name, else the path itself.
+    """The file that is meant, as an absolute path: a start model's by its name, else the path's.
 
-    A file of the same name in the working folder has to be called `./nuclei`.
+    A file of the same name in the working folder has to be called `./nuclei`, as text, since a
+    `Path` drops the `./`. What this returns is never taken for a name again.
     """
     if str(model) in START_MODELS:
         return _FOLDER / f"{model}.safetensors"
-    return Path(model)
+    return Path(model).absolute()
 
 
 def start_model_files() -> list[Path]:

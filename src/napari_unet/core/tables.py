@@ -77,7 +77,7 @@ def write_table(path: str | Path, table: Table) -> None:
     """Write a table as CSV, all or nothing.
 
     UTF-8, commas, one row of names first, a point in numbers; empty where a value is missing,
-    which pandas and R read as such.
+    which pandas and R read as such. File names that are no UTF-8 keep their bytes.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def write_table(path: str | Path, table: Table) -> None:
     columns = [_as_text(values) for values in table.values()]
 
     def write(target: Path) -> None:
-        with target.open("w", encoding="utf-8", newline="") as file:
+        with target.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(table)
             writer.writerows(zip(*columns, strict=True))
