@@ -64,7 +64,7 @@ def write_annotation(path: str, layers: list[LayerData]) -> list[str]:
         The path that was written; empty where the labels are no whole numbers or the file cannot
         be written, which is said: napari itself would not say an error.
     """
-    (labels,) = (np.asarray(data) for data, _, kind in layers if kind == "labels")
+    (labels,) = (finest(data, options) for data, options, kind in layers if kind == "labels")
     for data, options, kind in layers:
         if kind == "shapes" and options.get("metadata", {}).get(KEY, {}).get("role") == REGIONS:
             labels = _say_background(labels, data, options)
@@ -74,6 +74,11 @@ def write_annotation(path: str, layers: list[LayerData]) -> list[str]:
         show_warning(str(error))
         return []
     return [path]
+
+
+def finest(data: Any, options: dict[str, Any]) -> NDArray[Any]:
+    """The array of a layer; of a multiscale one its first level, of which the others are made."""
+    return np.asarray(data[0] if options.get("multiscale") else data)
 
 
 def _say_background(

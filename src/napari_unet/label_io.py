@@ -17,6 +17,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.formats import FORMATS, Format, Labelled, read_labelled, remark_overlaps
 from napari_unet.core.formats.labelled import put_together
 from napari_unet.core.whole_cells import fill_outlines, outline
+from napari_unet.io import finest
 from napari_unet.widgets import _planes
 from napari_unet.widgets._features import as_words, read_column
 from napari_unet.widgets._layers import KEY
@@ -107,7 +108,7 @@ def _write(kind: Format, path: str, data: Any, options: dict[str, Any]) -> list[
 
 def _check(kind: Format, data: Any, options: dict[str, Any]) -> Labelled:
     """The cells of a labels layer."""
-    labels = np.asarray(data[0] if isinstance(data, list | tuple) else data)
+    labels = finest(data, options)
     if labels.ndim not in (2, 3) or labels.dtype.kind not in "iub":
         raise InputError(
             f"Labels of {labels.ndim} axes cannot be written as {kind.title}: planes, or a "

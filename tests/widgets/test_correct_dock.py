@@ -327,6 +327,85 @@ def test_an_annotation_that_was_never_seen_takes_the_cell(qtbot, model):
     np.testing.assert_array_equal(labels._slice.image.raw, labels.data[1])
 
 
+def test_a_cell_that_was_chosen_in_another_plane_is_not_written(qtbot, model, warnings_shown):
+    image = model.add_image(np.zeros((3, 64, 64), np.uint8), name="movie")
+    model.dims.set_point(0, 0)
+    _cell_layers.show_prediction(model, image, predicted())
+    dock = CorrectDock(model)
+    qtbot.addWidget(dock)
+    dock.show()
+    drag(model, (0, 12, 7))
+    assert dock._chosen is not None
+    model.dims.set_point(0, 2)
+    press(qtbot, dock.accepting)
+    assert session(model).labels is None
+    assert warnings_shown == ["No cell is chosen: click one, or press Next unsure."]
+
+
+@pytest.mark.parametrize("tool", ["merging", "splitting"])
+def test_undo_puts_a_tool_away_with_the_cell_that_it_was_for(qtbot, dock, model, tool):
+    drag(model, (12, 7))
+    press(qtbot, dock.accepting)
+    drag(model, (12, 7))
+    press(qtbot, getattr(dock, tool))
+    press(qtbot, dock.undoing)
+    assert not getattr(dock, tool).isChecked()
+    drag(model, (5, 10), (15, 10), (25, 10))
+    drag(model, (12, 17))
+    assert not session(model).labels.data.any()
+    press(qtbot, dock.undoing)
+    assert dock.state.text() == "There is no edit to take back."
+
+
+def test_a_number_that_became_free_is_not_that_cell_any_more(qtbot, dock, model):
+    """Ctrl-Z on the layer, and another cell gets the number; the chosen one gets a new one."""
+    dock.walk.setChecked(False)
+    drag(model, (12, 7))
+    press(qtbot, dock.accepting)
+    labels = session(model).labels
+    labels.undo()
+    labels.paint((55, 8), 1)
+    press(qtbot, dock.accepting)
+    np.testing.assert_array_equal(labels.data[10:20, 5:15], 2)
+    assert labels.data[55, 8] == 1
+
+
+def test_a_class_goes_with_the_cell_that_is_taken_back(qtbot, dock, model):
+    layer = _layers.find(model, _layers.PREDICTION, session(model).image)
+    table = {"label": np.arange(1, 4), "class": np.array(["dead", "live", "live"], object)}
+    write_predicted(layer, table, np.zeros(0, int))
+    for place, name in (((12, 7), "dead"), ((45, 45), "live")):
+        drag(model, place)
+        press(qtbot, dock.accepting)
+        labels = session(model).labels
+        assert read_feature(labels, "class")[int(labels.data[place])] == name
+        press(qtbot, dock.undoing)
+
+
+def test_labels_without_a_number_for_both_parts_are_not_split(qtbot, model, warnings_shown):
+    image = model.add_image(np.zeros((64, 64), np.uint8), name="hela")
+    _cell_layers.show_prediction(model, image, predicted())
+    own = np.zeros((64, 64), np.uint8)
+    own[60, 60] = 254
+    model.add_labels(own, name="by hand")
+    dock = CorrectDock(model)
+    qtbot.addWidget(dock)
+    dock.show()
+    drag(model, (12, 7))
+    press(qtbot, dock.splitting)
+    drag(model, (5, 10), (15, 10), (25, 10))
+    assert "uint8 labels have no two numbers left after 254" in warnings_shown[0]
+    assert np.count_nonzero(own) == 1
+
+
+def test_a_line_without_the_prediction_is_a_sentence(qtbot, dock, model):
+    drag(model, (12, 7))
+    press(qtbot, dock.splitting)
+    model.layers.remove(_layers.find(model, _layers.PREDICTION, session(model).image))
+    drag(model, (5, 10), (15, 10), (25, 10))
+    assert "press Predict first" in dock.state.text()
+
+
 def test_a_closed_panel_lets_go(qtbot, model):
     model.add_image(np.zeros((64, 64), np.uint8), name="hela")
     callbacks = len(model.mouse_drag_callbacks)

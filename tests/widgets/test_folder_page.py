@@ -242,3 +242,11 @@ def test_a_folder_is_predicted_for_real(qtbot, model, tmp_path, monkeypatch, war
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows] == ["done"] * 3 + ["failed"]
     assert all(tifffile.imread(folder / "predicted" / f"a{i}.tif").any() for i in range(3))
+
+
+def test_a_page_that_is_closed_while_it_looks_begins_nothing(qtbot, page, images):
+    page.source.line.setText(str(images))
+    page.start()
+    page.close_down()
+    qtbot.wait(300)
+    assert not page._session.compute.batches

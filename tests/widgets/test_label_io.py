@@ -144,3 +144,12 @@ def test_stacks_are_saved_too(napari_with_us, tmp_path):
     layer.save(str(tmp_path / "cells.zip"), plugin=PLUGIN)
     (read,) = read_labelled(tmp_path / "cells.zip", (64, 64))
     np.testing.assert_array_equal(read.labels, stack)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a_seg.npy", "a.geojson"])
+def test_of_a_pyramid_the_finest_level_is_saved(napari_with_us, name, tmp_path):
+    full = np.zeros((64, 64), np.int32)
+    full[10:20, 30:50] = 1
+    layer = napari_with_us.add_labels([full, full[::2, ::2], full[::4, ::4]], multiscale=True)
+    (path,) = layer.save(str(tmp_path / name), plugin="napari-unet-cells")
+    np.testing.assert_array_equal(read_labelled(Path(path), (64, 64))[0].labels, full)

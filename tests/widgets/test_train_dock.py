@@ -442,3 +442,22 @@ def test_the_networks_are_those_of_the_model_and_the_choice_is_kept(qtbot, dock)
 def start(dock, path) -> None:
     """Choose what training starts from, as a person does."""
     dock.start_from.activated.emit(dock.start_from.findData(path))
+
+
+def test_a_panel_that_is_closed_while_it_reads_begins_no_training(qtbot, dock):
+    qtbot.mouseClick(dock.bar.button, Qt.MouseButton.LeftButton)
+    dock.let_go()
+    qtbot.wait(300)
+    assert not dock.session.compute.trainings
+
+
+def test_a_training_of_another_plane_is_not_continued(qtbot, dock, warned):
+    call = begin(qtbot, dock).trainings[0]
+    path = Path(call.options["output"])
+    write_model(path)
+    state_path(path).touch()
+    dock.session.compute.stopped.emit(call.job, {"model": str(path)})
+    dock._trained = "another plane"
+    dock.resume()
+    assert warned == ["The training was of another plane or image: show that, then continue."]
+    assert len(dock.session.compute.trainings) == 1

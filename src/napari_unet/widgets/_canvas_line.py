@@ -63,6 +63,7 @@ def watch(viewer: ViewerModel, method: Draws) -> Callable[[], None]:
     def end() -> None:
         if follow in viewer.mouse_drag_callbacks:
             viewer.mouse_drag_callbacks.remove(follow)
-            camera.mouse_pan = moved_before
+            active = viewer.layers.selection.active
+            camera.mouse_pan = moved_before if active is None else active.mouse_pan
 
     return end

@@ -77,6 +77,16 @@ def set_class(layer: Labels, label: int, name: str) -> None:
     layer.features = table
 
 
+def forget_class(layer: Labels, label: int) -> None:
+    """Say no class of cell `label`, which is not the one of which it was said."""
+    if label not in classes_of_cells(layer):
+        return
+    table = _indexed(layer)
+    table["class"] = table["class"].astype(object)
+    table.loc[table["index"] == label, "class"] = None
+    layer.features = table
+
+
 def set_class_names(layer: Labels, names: Iterable[str]) -> None:
     """Say which classes there are, in this order."""
     if layer.metadata.get(KEY, {}).get("classes") == list(names):

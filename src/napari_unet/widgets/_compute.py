@@ -155,7 +155,7 @@ class Compute(QObject):
     def repaint(self, job: int, sample: Sample) -> None:
         """Have a training of one sample learn from it as it is now; nothing where it has ended."""
         known = self._jobs.get(job)
-        if known is not None and known.posted and not known.stopping:
+        if known is not None and known.posted and not known.stopping and self._children:
             self._children[0].post(job, lambda: known.repaint(sample))
 
     def compete(
@@ -223,6 +223,8 @@ class Compute(QObject):
         known = self._jobs.get(job)
         if known is None or known.stopping:
             return
+        if known.posted and not self._children:
+            return  # the process died: that it failed is on its way
         known.stopping = True
         if not known.posted:
             result = {} if known.output is None else {"model": None}

@@ -56,6 +56,7 @@ class FolderPage(QWidget):
         super().__init__(parent)
         self._session, self._ask = session, ask
         self._job: int | None = None
+        self._closed = False
         self._through = self._cells = 0
         self.source = PathLine("Choose a folder of images", "drop a folder of images")
         self.target = PathLine("Choose a folder for the labels", "predicted, in that folder")
@@ -111,6 +112,8 @@ class FolderPage(QWidget):
             return
 
         def begin(pairs: list[tuple[Path, Path]]) -> None:
+            if self._closed:
+                return
             if not self.bar.stopping:
                 self._begin(model, config, pairs, into)
             else:
@@ -122,6 +125,7 @@ class FolderPage(QWidget):
 
     def close_down(self) -> None:
         """Stop what runs and let go of everything; what is done stays done."""
+        self._closed = True
         self._stop()
         self._connections.undo()
 

@@ -18,7 +18,7 @@ from napari_unet.core.types import Region
 from napari_unet.core.whole_cells import box_of, fill_outlines
 from napari_unet.widgets import _layers, _planes, _tools
 from napari_unet.widgets._cell_marker import draw_line, mark_outline
-from napari_unet.widgets._classes import classes_of_cells, set_class
+from napari_unet.widgets._classes import classes_of_cells, forget_class, set_class
 from napari_unet.widgets._features import read_feature
 from napari_unet.widgets._labels_choice import find_prediction
 from napari_unet.widgets._planes import PlaneIndex
@@ -33,6 +33,7 @@ class Proofreader:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._fresh = 0  # the label that the last edit gave to a new cell
 
     def need_prediction(self) -> Labels:
         """The layer of predicted cells, or an `InputError` that says what to do."""
@@ -56,6 +57,16 @@ class Proofreader:
             return predicted, np.broadcast_to(np.int32(0), predicted.shape)
         session.labels_reader()  # says where the sizes differ
         return predicted, session.plane(session.labels)
+
+    def plane_in_view(self) -> PlaneIndex | None:
+        """Which plane of the image is in view; None without an image."""
+        image = self._session.image
+        return None if image is None else self._session.plane_index(image)
+
+    def label_at(self, point: Point) -> int:
+        """What is annotated at a pixel: > 0 a cell, 0 nothing."""
+        labels = self._session.labels
+        return 0 if labels is None else max(0, int(self._session.plane(labels)[point]))
 
     def locate(self, position: Sequence[float]) -> Point:
         """The pixel of the plane at a place in the world."""
@@ -99,6 +110,7 @@ class Proofreader:
         _, annotation = self.planes()
         free = 1 if session.labels is None else _tools.find_free_label(session, session.labels)
         edit = make(annotation, free)
+        self._fresh = free if edit.labels.max(initial=0) >= free else 0
         layer = session.labels or session.add_annotation()
         if edit.labels.min(initial=0) < 0 and np.dtype(layer.dtype).kind != "i":
             raise InputError(
@@ -113,19 +125,29 @@ class Proofreader:
             layer.data_setitem(_spread(rows, columns, edit.box, index), values)
 
     def carry_class(self, point: Point) -> None:
-        """The annotated cell at a pixel is of the class that was predicted, unless one is said."""
+        """The annotated cell at a pixel is of the class that was predicted, unless one is said.
+
+        What is said of a number that the last edit gave anew is of a cell that is there no more.
+        """
         labels = self._session.labels
         predicted, said = self.planes()
         named = read_feature(self.need_prediction(), "class") or {}
         label, name = int(said[point]), named.get(int(predicted[point]))
-        if labels is not None and label > 0 and name and label not in classes_of_cells(labels):
+        if labels is None or label <= 0:
+            return
+        if label == self._fresh:
+            forget_class(labels, label)
+        if name and label not in classes_of_cells(labels):
             set_class(labels, label, str(name))
 
-    def undo(self) -> None:
-        """Take the last edit of the annotation back."""
-        if self._session.labels is not None:
-            _look_at(self._session.labels)
-            self._session.labels.undo()
+    def undo(self) -> bool:
+        """Take the last edit of the annotation back; False where there is none."""
+        labels = self._session.labels
+        if labels is None or not labels._undo_history:
+            return False
+        _look_at(labels)
+        labels.undo()
+        return True
 
     def mark(self, cell: Cell) -> None:
         """Draw a line around a cell."""

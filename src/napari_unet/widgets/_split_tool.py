@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.core import proofreading
+from napari_unet.core.errors import InputError
 from napari_unet.core.proofreading import Cell, Edit
 from napari_unet.widgets import _canvas_line
 from napari_unet.widgets._connections import Connections
@@ -52,10 +54,15 @@ class SplitTool(QObject):
         cell = self._cell
         if cell is None:
             return
-        line = [self._proofreader.locate(point) for point in points]
-        if not done:
-            self._proofreader.draw(line)
-        elif len(line) > 1:
+        try:
+            line = [self._proofreader.locate(point) for point in points]
+            if not done:
+                self._proofreader.draw(line)
+                return
+        except InputError as error:  # such as without the prediction, removed meanwhile
+            self.said.emit(str(error))
+            return
+        if len(line) > 1:
             self.asked.emit(lambda said, free: _along(said, cell, line, free))
         elif not self._seeds:
             self._seeds = line
@@ -66,8 +73,17 @@ class SplitTool(QObject):
 
 
 def _along(said: NDArray[Any], cell: Cell, line: Sequence[Point], free: int) -> Edit:
-    return proofreading.split_along(said, cell, line, (free, free + 1))
+    return proofreading.split_along(said, cell, line, _two_labels(said, free))
 
 
 def _between(said: NDArray[Any], cell: Cell, seeds: tuple[Point, Point], free: int) -> Edit:
-    return proofreading.split_by_seeds(said, cell, *seeds, (free, free + 1))
+    return proofreading.split_by_seeds(said, cell, *seeds, _two_labels(said, free))
+
+
+def _two_labels(said: NDArray[Any], free: int) -> tuple[int, int]:
+    if free >= np.iinfo(said.dtype).max:
+        raise InputError(
+            f"{said.dtype} labels have no two numbers left after {free - 1}: right-click the layer "
+            "▸ Convert data type ▸ int32."
+        )
+    return free, free + 1

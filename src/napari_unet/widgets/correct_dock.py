@@ -45,6 +45,7 @@ class CorrectDock(Dock):
         self.destroyed.connect(self.connections.undo)
         self._proofreader = Proofreader(self.session)
         self._chosen: tuple[Cell, Point] | None = None
+        self._plane: object = None  # in which it was chosen
         self._mode: Literal["", "merge", "split"] = ""
         self._survey: Survey | None = None
         self._at = -1  # place in the queue
@@ -74,6 +75,9 @@ class CorrectDock(Dock):
         self.connections.add(_canvas_click.watch(self.session.viewer, self._on_click))
         for signal in (self.session.image_changed, self.session.labels_changed):
             self.connections.connect(signal, self._on_layers)
+        dims = self.session.viewer.dims.events
+        for changed in (dims.current_step, dims.order, self.session.painted):
+            self.connections.connect(changed, self._on_changed)
 
     def _build_rows(self) -> None:
         self._settings = QWidget()
@@ -153,9 +157,12 @@ class CorrectDock(Dock):
 
     def undo(self) -> None:
         """Take the last edit of the annotation back."""
-        self._proofreader.undo()
+        self._leave()
         self._choose(None)
-        self.state.setText("The last edit was taken back.")
+        undone = self._proofreader.undo()
+        self.state.setText(
+            "The last edit was taken back." if undone else "There is no edit to take back."
+        )
 
     def start_merging(self) -> None:
         """The next cell that is clicked becomes one with the chosen one; again: leave it."""
@@ -180,6 +187,7 @@ class CorrectDock(Dock):
 
     def go_on(self) -> None:
         """Show and choose the next cell of which nothing is said, most doubtful first."""
+        self._leave()
         survey = self._survey
         order = () if survey is None else survey.queue.order
         for step in range(1, len(order) + 1):
@@ -308,6 +316,7 @@ class CorrectDock(Dock):
 
     def _choose(self, chosen: tuple[Cell, Point] | None) -> None:
         self._chosen = chosen
+        self._plane = self._proofreader.plane_in_view()
         if chosen is None:
             clear_mark(self.session)
         else:
@@ -344,6 +353,20 @@ class CorrectDock(Dock):
         self._leave()
         self._choose(None)
         self.state.setText(_HOW)
+
+    def _on_changed(self, event: object = None) -> None:
+        """In another plane, or after Ctrl-Z, the chosen cell is not there any more."""
+        if self._chosen is None:
+            return
+        cell, point = self._chosen
+        if self._plane != self._proofreader.plane_in_view():
+            self._leave()
+            self._choose(None)
+        elif not self._mode and cell.label != self._proofreader.label_at(point):
+            try:
+                self._choose_at(point)
+            except InputError:  # the prediction was removed
+                self._choose(None)
 
     def _say(self, sentence: str) -> None:
         self.state.setText(sentence)

@@ -47,6 +47,7 @@ class TrainDock(Dock):
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # noqa: UP037 - npe2
         super().__init__(napari_viewer)
         self._job: int | None = None
+        self._let_go = False
         self._output: Path | None = None
         self._source: object = None
         self._trained: object = None
@@ -166,6 +167,9 @@ class TrainDock(Dock):
 
     def resume(self) -> None:
         """Go on with the training that was stopped, on what is painted now."""
+        if self._trained != self._trained_on():
+            self._refuse("The training was of another plane or image: show that, then continue.")
+            return
         if self._read(self._go_on):
             self.saved.show_path(None)
 
@@ -183,6 +187,8 @@ class TrainDock(Dock):
         return True
 
     def _train(self, sample: Sample) -> None:
+        if self._let_go:
+            return
         if self.bar.stopping:
             self._end("Stopped · training had not begun.")
             return
@@ -198,6 +204,8 @@ class TrainDock(Dock):
         self._ask(sample, config)
 
     def _go_on(self, sample: Sample) -> None:
+        if self._let_go:
+            return
         if self.bar.stopping:
             self._end("Stopped · training had not gone on.")
             return
@@ -376,6 +384,7 @@ class TrainDock(Dock):
         self.plot.set_theme(self.session.viewer.theme)
 
     def let_go(self) -> None:
+        self._let_go = True  # what is being read now must not begin a training
         self._stop()
         self._job = None
         self._preview.close()
