@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.errors import InputError
-from napari_unet.flags import add_flags, read_flags
+from napari_unet.flags import add_axes_flag, add_flags, read_flags
+from napari_unet.measure_command import check_target
 from napari_unet.say import say
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
         "--images",
     )
     parser.add_argument("--save", action="store_true", help="store what --tune found in the models")
+    add_axes_flag(parser)
     add_flags(parser, PredictConfig)
 
 
@@ -69,21 +72,24 @@ def _check(given: argparse.Namespace) -> None:
         raise InputError("--images are for --models: leave them out, or name models.")
     if given.tune and not given.models:
         raise InputError("--tune needs --models to tune.")
+    if given.axes and given.models:
+        raise InputError("--axes are for --prediction: --models predict images of one plane here.")
     if given.save and not given.tune:
         raise InputError("--save stores what --tune finds: give both.")
 
 
 def _judge_labels(given: argparse.Namespace) -> dict[str, Any]:
     from napari_unet.core.evaluation import score_cells
-    from napari_unet.core.files import expand, pair_by_stem
+    from napari_unet.core.files import expand, match_stems
     from napari_unet.core.label_planes import find_size, open_cells, side_by_side
     from napari_unet.core.metrics import Scored, average
 
-    pairs = pair_by_stem(expand(given.truth, "truth"), expand(given.prediction, "predictions"))
+    pairs = match_stems(expand(given.truth, "truth"), expand(given.prediction, "predictions"))
+    _check_output(given, pairs)
     scored = []
     for files in pairs:
-        size = find_size(files)
-        opened = ((file, open_cells(file, size)) for file in files)
+        size = find_size(files, axes=given.axes)
+        opened = ((file, open_cells(file, size, given.axes)) for file in files)
         for name, truth, predicted in side_by_side(*opened):
             scores = score_cells(tuple(truth), tuple(predicted), given.min_size)
             if scores is not None:
@@ -92,11 +98,17 @@ def _judge_labels(given: argparse.Namespace) -> dict[str, Any]:
     return _report(given, result, [("", scored)])
 
 
+def _check_output(given: argparse.Namespace, pairs: Sequence[tuple[Path, Path]]) -> None:
+    if given.output is not None:
+        check_target(given.output, itertools.chain(*pairs))
+
+
 def _judge_models(given: argparse.Namespace) -> dict[str, Any]:
     from napari_unet.core.card import read_card
     from napari_unet.core.files import expand, pair_by_stem
 
     pairs = pair_by_stem(expand(given.images), expand(given.truth, "truth"))
+    _check_output(given, pairs)
     for model in given.models:
         read_card(model)  # a name that is wrong is said before the first one has worked
     config = read_flags(PredictConfig(), given)

@@ -34,6 +34,25 @@ def add_flags(
         )
 
 
+def add_axes_flag(parser: argparse.ArgumentParser) -> None:
+    """`--axes`, the letters of the axes of a file; None where they are not given."""
+    parser.add_argument(
+        "--axes",
+        type=_axes,
+        metavar="LETTERS",
+        help="of TIFFs that do not say it, or say it wrongly: the axes, such as TYX, ZYX or CYX",
+    )
+
+
+def _axes(text: str) -> str:
+    letters = text.upper()
+    if not letters.isalpha() or len(set(letters)) < len(letters) or not {"Y", "X"} <= set(letters):
+        raise argparse.ArgumentTypeError(
+            f"{text} names no axes: write a letter for each, with Y and X, such as TYX"
+        )
+    return letters
+
+
 def read_flags(base: Config, given: argparse.Namespace) -> Config:
     """The config `base` with what was given on the command line."""
     values: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.core.errors import InputError
+from napari_unet.flags import add_axes_flag
 from napari_unet.say import say
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ def add_measure_flags(parser: argparse.ArgumentParser) -> None:
         "labels",
         nargs="+",
         metavar="LABELS",
-        help="files, folders or patterns; cells of ROIs, COCO and GeoJSON that overlap are "
-        "measured as wholes",
+        help="files, folders or patterns, and OME-Zarrs; cells of ROIs, COCO and GeoJSON that "
+        "overlap are measured as wholes",
     )
     parser.add_argument(
         "--images", nargs="+", metavar="PATH", help="of the same stems, for the intensities"
@@ -36,6 +37,7 @@ def add_measure_flags(parser: argparse.ArgumentParser) -> None:
         help="side of a pixel in --unit, or its height and its width; default: in pixels",
     )
     parser.add_argument("--unit", default="px", metavar="UNIT", help="of --scale, such as um")
+    add_axes_flag(parser)
 
 
 def run_measure(given: argparse.Namespace) -> dict[str, Any]:
@@ -49,9 +51,7 @@ def run_measure(given: argparse.Namespace) -> dict[str, Any]:
         image_of = {label: image for image, label in pair_by_stem(expand(given.images), paths)}
     if len(given.scale) > 2:
         raise InputError("--scale takes one number, or the height and the width of a pixel.")
-    for path in (*paths, *image_of.values()):
-        if given.output.exists() and given.output.samefile(path):
-            raise InputError(f"{given.output} would be written over: choose another output file.")
+    check_target(given.output, [*paths, *image_of.values()])
     by_file = []
     for path in paths:
         by_file.append(_measure_planes(given, path, image_of.get(path)))
@@ -66,15 +66,22 @@ def run_measure(given: argparse.Namespace) -> dict[str, Any]:
     return {"table": str(given.output), "files": len(paths), "cells": len(table["file"])}
 
 
+def check_target(output: Path, files: Iterable[Path]) -> None:
+    """Find out before the work whether its result would take the place of what it is made of."""
+    if output.exists() and any(output.samefile(path) for path in files):
+        raise InputError(f"{output} would be written over: choose another output file.")
+
+
 def _measure_planes(given: argparse.Namespace, path: Path, image: Path | None) -> list[Table]:
     from napari_unet.core.label_planes import find_size, open_cells, open_images, side_by_side
     from napari_unet.core.measuring import measure_layers
 
     if image is None:
-        pairs: Iterable[Any] = ((name, read(), None) for name, read in open_cells(path))
+        planes = open_cells(path, axes=given.axes)
+        pairs: Iterable[Any] = ((name, read(), None) for name, read in planes)
     else:
-        planes = open_cells(path, find_size([path], image))
-        pairs = side_by_side((path, planes), (image, open_images(image)))
+        planes = open_cells(path, find_size([path], image, given.axes), given.axes)
+        pairs = side_by_side((path, planes), (image, open_images(image, given.axes)))
     scale = given.scale[0], given.scale[-1]
     tables = []
     for name, layers, pixels in pairs:

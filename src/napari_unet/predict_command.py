@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.core.config import InstanceConfig, PredictConfig
+from napari_unet.core.config import InstanceConfig, PredictConfig, applies
 from napari_unet.core.errors import InputError
 from napari_unet.core.start_models import START_MODELS
-from napari_unet.flags import add_flags, read_flags
+from napari_unet.flags import add_axes_flag, add_flags, read_flags
 from napari_unet.say import say
 
 if TYPE_CHECKING:
+    from napari_unet.core.card import ModelCard
     from napari_unet.core.types import FileDone, PlaneDone
 
 _WHOLE = ("roi", "coco", "geojson")  # of core.formats those that have room for overlaps
@@ -22,7 +26,7 @@ _LONG = 20  # tiles or blocks that take so long that one wants to know how far i
 def add_predict_flags(parser: argparse.ArgumentParser) -> None:
     """What `run_predict` reads."""
     names = ", ".join(START_MODELS)
-    parser.add_argument("model", type=Path, metavar="MODEL", help=f"{names}, or a model file")
+    parser.add_argument("model", metavar="MODEL", help=f"{names}, or a model file")
     parser.add_argument(
         "images",
         nargs="+",
@@ -51,6 +55,7 @@ def add_predict_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plane",
         nargs="+",
+        action="extend",
         type=_plane,
         metavar="AXIS=N",
         help="of a stack the one plane to label, such as T=0 Z=3; gives an OME-Zarr",
@@ -60,12 +65,7 @@ def add_predict_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="of whole stacks: a cell keeps its number from plane to plane where it overlaps",
     )
-    parser.add_argument(
-        "--axes",
-        type=_axes,
-        metavar="LETTERS",
-        help="of TIFFs that do not say it, or say it wrongly: the axes, such as TYX, ZYX or CYX",
-    )
+    add_axes_flag(parser)
     parser.add_argument(
         "--scheduler",
         metavar="local|ADDRESS",
@@ -89,7 +89,9 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
 
     if given.link and given.plane:
         raise InputError("--link is of whole stacks: leave --plane or --link out.")
+    planes = _read_planes(given.plane or ())
     card = read_card(given.model)
+    _refuse_unused(given, card)
     config = read_flags(PredictConfig(instances=card.instances), given)
     paths = find_images(given.images)
     targets = name_results(paths, given.output)
@@ -103,7 +105,7 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
         model=given.model,
         config=config,
         folder=given.output,
-        planes=dict(given.plane or ()),
+        planes=planes,
         axes=given.axes,
         link=given.link,
         probabilities=given.probabilities,
@@ -131,6 +133,28 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
         "written": written,
         "failed": [{"image": file.file, "sentence": file.sentence} for file in failed],
     }
+
+
+def _read_planes(planes: Sequence[tuple[str, int]]) -> dict[str, int]:
+    """The index on each axis, of which none may be named twice."""
+    axes = Counter(axis for axis, _ in planes)
+    double = [axis for axis, count in axes.items() if count > 1]
+    if double:
+        raise InputError(f"--plane names {double[0]} more than once: give each axis one plane.")
+    return dict(planes)
+
+
+def _refuse_unused(given: argparse.Namespace, card: ModelCard) -> None:
+    """Raise an `InputError` where a flag was set that says nothing to the model."""
+    kind = {"maps": "makes cells of maps of pixels", "candidates": "finds whole cells"}
+    for item in (*dataclasses.fields(PredictConfig), *dataclasses.fields(InstanceConfig)):
+        if getattr(given, item.name, item.default) == item.default or applies(item, card.evidence):
+            continue
+        flag = item.name.replace("_", "-")
+        raise InputError(
+            f"“{Path(given.model).stem}” {kind[card.evidence]}, and --{flag} says nothing to it: "
+            "leave it out."
+        )
 
 
 def _describe(file: FileDone) -> dict[str, Any]:
@@ -194,12 +218,3 @@ def _plane(text: str) -> tuple[str, int]:
     if len(axis) != 1 or not index.isdecimal():
         raise argparse.ArgumentTypeError(f"{text} is no plane: write it as T=0")
     return axis.upper(), int(index)
-
-
-def _axes(text: str) -> str:
-    letters = text.upper()
-    if not letters.isalpha() or len(set(letters)) < len(letters) or not {"Y", "X"} <= set(letters):
-        raise argparse.ArgumentTypeError(
-            f"{text} names no axes: write a letter for each, with Y and X, such as TYX"
-        )
-    return letters

@@ -29,7 +29,7 @@ import zarr
 
 from napari_unet.annotated_files import read_annotated
 from napari_unet.cli import main
-from napari_unet.core import training
+from napari_unet.core import batch, training
 from napari_unet.core.card import read_card, write_card
 from napari_unet.core.config import InstanceConfig, TrainConfig
 from napari_unet.core.types import Stepped
@@ -236,6 +236,11 @@ def test_whole_cells_beside_the_labels(folder, model, tmp_path):
     assert run("--instances", "roi") == ["done", "done"]
     assert run("--threshold", 0.6) == ["done", "done"]  # newer than the instances
     assert run("--threshold", 0.6, "--instances", "coco") == ["done", "done"]
+    both = ("--threshold", 0.6, "--instances", "coco", "--probabilities")
+    assert run(*both) == ["done", "done"]
+    assert run(*both) == ["kept", "kept"]
+    (out / "probabilities" / "cell1.tif").unlink()
+    assert run(*both) == ["kept", "done"]
 
 
 def test_cells_that_overlap_go_all_the_way(tmp_path):
@@ -344,6 +349,80 @@ def test_a_folder_of_any_files(folder, model, tmp_path):
     assert "no table of results" in call(*command, expect=2).stderr
 
 
+def test_resume_keeps_only_what_the_file_still_holds(folder, model, tmp_path, monkeypatch):
+    """Neither what a lone file, another folder nor another working folder has put there."""
+    shared, out = tmp_path / "out", ("-o", tmp_path / "out")
+    for name, i in (("x", 0), ("y", 1)):
+        (tmp_path / name / "images").mkdir(parents=True)
+        for stem in ("a", "b"):
+            shutil.copy(
+                folder / "images" / f"cell{i}.png", tmp_path / name / "images" / f"{stem}.png"
+            )
+
+    def run(*arguments):
+        written = json.loads(call("predict", model, *arguments, "--json").stdout)["written"]
+        return [each["status"] for each in written]
+
+    def results():
+        with (shared / "results.csv").open(newline="") as file:
+            return [(row["file"], row["result"], row["cells"]) for row in csv.DictReader(file)]
+
+    monkeypatch.chdir(tmp_path / "x")
+    run("images", *out)
+    assert run("images", *out, "--resume") == ["kept", "kept"]
+    run("images/a.png", *out, "--min-size", 100_000)
+    assert results()[1] == (
+        str(tmp_path / "x" / "images" / "a.png"), str(shared / "a.tif"), "0",
+    )  # fmt: skip
+    assert run("images", *out, "--resume") == ["done", "kept"]
+    assert tifffile.imread(shared / "a.tif").any()
+
+    monkeypatch.chdir(tmp_path / "y")
+    assert run("images", *out, "--resume") == ["done", "done"]
+    assert [Path(file).parent for file, *_ in results()] == [tmp_path / "y" / "images"] * 2
+    assert run("../x/images", *out, "--resume") == ["done", "done"]
+    assert run("images/a.png", *out, "--resume") == ["done"]
+    assert run("../x/images", "-o", "../out", "--resume") == ["done", "kept"]
+
+    run("images/a.png", "-o", "lone")
+    assert not (tmp_path / "y" / "lone" / "results.csv").exists()
+
+
+def test_resume_makes_anew_what_was_stopped_between_the_labels_and_the_table(
+    folder, model, tmp_path, monkeypatch
+):
+    images, out = (folder / "images" / f"cell{i}.png" for i in range(2)), ("-o", tmp_path, "--json")
+    command = ("predict", model, *images, *out)
+    call(*command)
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batch, "median_diameter", stop)
+        call(*command, "--min-size", 100_000, expect=130)
+    assert not tifffile.imread(tmp_path / "cell0.tif").any()
+    written = json.loads(call(*command, "--resume").stdout)["written"]
+    assert [each["status"] for each in written] == ["done", "kept"]
+    assert tifffile.imread(tmp_path / "cell0.tif").any()
+
+
+def test_a_batch_takes_file_names_that_are_no_utf8(folder, model, movie, tmp_path, monkeypatch):
+    images = tmp_path / "images"
+    images.mkdir()
+    name = os.fsdecode(b"\xff")
+    shutil.copy(movie, images / f"stack{name}.tif")
+    shutil.copy(folder / "images" / "cell0.png", images / f"{name}.png")
+    (images / f"broken{name}.png").write_bytes(b"no picture")
+    command = ("predict", model, images, "-o", tmp_path / "out", "--json")
+    for flags, status in (((), "done"), (("--resume",), "kept")):
+        said = json.loads(call(*command, *flags).stdout)
+        assert [each["status"] for each in said["written"]] == [status] * 2
+        assert [each["image"] for each in said["failed"]] == [str(images / f"broken{name}.png")]
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")  # as in most places but the C locale
+    assert "broken\\udcff.png" in call_apart(*command[:-1], "--resume").stdout
+
+
 @pytest.fixture(scope="module")
 def movie(folder):
     """A stack of four frames in which the squares move to the right, and the last is dim."""
@@ -392,6 +471,43 @@ def test_a_model_of_whole_cells_says_that_it_has_no_probabilities(folder, tmp_pa
     assert not any(out.iterdir())
 
 
+def test_flags_that_say_nothing_to_the_model_are_refused(folder, tmp_path):
+    for model, flags, said in (
+        ("nuclei-mask-rcnn", ["--tta"], "finds whole cells, and --tta says nothing to it"),
+        ("nuclei-mask-rcnn", ["--split", "none"], "and --split says nothing"),
+        ("nuclei", ["--overlap", 0.3], "makes cells of maps of pixels, and --overlap says nothing"),
+    ):
+        out = tmp_path / "out"
+        error = call("predict", model, folder / "images", "-o", out, *flags, expect=2).stderr
+        assert f"“{model}” " in error
+        assert said in error
+        assert error.count("\n") == 1
+        assert not out.exists()
+    call(
+        *("predict", "nuclei-mask-rcnn", folder / "images" / "cell0.png", "-o", tmp_path / "out"),
+        *("--no-tta", "--split", "watershed"),
+    )
+
+
+def test_a_model_file_called_as_a_start_model(folder, model, tmp_path, monkeypatch):
+    shutil.copy(model, tmp_path / "nuclei")
+    monkeypatch.chdir(tmp_path)
+    here, image = json.loads(call("info", "./nuclei", "--json").stdout), folder / "images"
+    assert here == json.loads(call("info", model, "--json").stdout)
+    assert here != json.loads(call("info", "nuclei", "--json").stdout)
+    for name, out in (("./nuclei", "here"), (model, "full"), ("nuclei", "start")):
+        call("predict", name, image / "cell0.png", "-o", out, "--probabilities")
+    one, same, other = (
+        tifffile.imread(tmp_path / out / "probabilities" / "cell0.tif")
+        for out in ("here", "full", "start")
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+    judged = ("--images", image / "cell0.png", "--truth", folder / "labels" / "cell0.tif")
+    rows = json.loads(call("evaluate", "--models", "./nuclei", model, *judged, "--json").stdout)
+    assert rows["models"][0]["mean_ap"] == rows["models"][1]["mean_ap"]
+
+
 def test_axes_are_asked_for_and_never_guessed(movie, model, tmp_path):
     plain, out = tmp_path / "plain.tif", tmp_path / "out"
     tifffile.imwrite(plain, tifffile.imread(movie)[:3], metadata=None, photometric="minisblack")
@@ -417,6 +533,8 @@ def test_a_large_image_that_cannot_be_used_is_one_sentence(folder, model, tmp_pa
         ([], "is a stack of 2 planes along T"),
         (["--plane", "T"], "T is no plane"),
         (["--plane", "T=2"], "there is no plane 2"),
+        (["--plane", "T=1", "t=0"], "--plane names T more than once"),
+        (["--plane", "T=1", "--plane", "T=1"], "--plane names T more than once"),
         (["--plane", "T=0", "--probabilities"], "--keep-maps"),
         (["--plane", "T=0", "--instances", "coco"], "single planes have no --instances"),
         (["--plane", "T=0"], "constant"),
@@ -630,9 +748,11 @@ def test_bad_input_is_one_sentence_and_exit_code_2(folder, model, tmp_path):
     out = ("-o", tmp_path / "x")
     assert "nothing.safetensors" in said("predict", tmp_path / "nothing.safetensors", images, *out)
     assert "not a model" in said("predict", labels / "cell0.tif", images, *out)
-    assert "no model file neurons" in said("predict", "neurons", images, *out)
+    assert f"no model file {Path('neurons').absolute()}." in said(
+        "predict", "neurons", images, *out
+    )
     start = ("train", "--images", images, "--labels", labels, *out)
-    assert "no model file neurons" in said(*start, "--start-from", "neurons")
+    assert "neurons." in said(*start, "--start-from", "neurons")
     assert "choose one of unet" in said(*start, "--architecture", "resnet")
     assert "tpu" in said(*start, "--device", "tpu", "--steps", 1)
     assert "Steps is 0: choose 1 or more" in said(*start, "--steps", 0)
@@ -655,7 +775,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(folder, model, tmp_path):
     assert "the ending .csv or .json" in said(*report, tmp_path / "report.xls")
     assert "cannot be written" in said(*report, images / "cell0.png" / "report.csv")
     models = (*judge, "--images", images, "--models", model)
-    assert "no model file neurons" in said(*models, "neurons")
+    assert "neurons." in said(*models, "neurons")
 
     rgb = tmp_path / "rgb.png"
     imageio.imwrite(rgb, np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
@@ -754,6 +874,34 @@ def test_what_cannot_be_converted_is_a_sentence(folder, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.parametrize("size", [(0, 0), (-5, 5), (5, 0)])
+def test_an_image_without_pixels_is_refused_before_anything_is_written(folder, tmp_path, size):
+    call("convert", folder / "labels/cell0.tif", "-o", tmp_path / "roi", "--to", "roi")
+    regions = tmp_path / "roi/cell0.zip"
+    flags = ("--to", "tif", "--size", *size)
+    assert "--size" in call("convert", regions, "-o", tmp_path / "out", *flags, expect=2).stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_image_belongs_to_one_file_whatever_they_are_called(folder, tmp_path):
+    call("convert", folder / "labels/cell0.tif", "-o", tmp_path / "roi", "--to", "roi")
+    regions = (tmp_path / "roi/cell0.zip").rename(tmp_path / "RoiSet.zip")
+    image = folder / "images/cell1.png"
+    call("convert", regions, "-o", tmp_path / "tif", "--to", "tif", "--images", image)
+    before = tifffile.imread(folder / "labels/cell0.tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "tif/RoiSet.tif"), before)
+
+
+def test_frames_of_a_stack_with_a_dot_in_its_name_come_back_from_coco(tmp_path):
+    stack = np.zeros((2, 8, 9), np.uint16)
+    stack[:, 1:4, 1:4] = 1
+    tifffile.imwrite(tmp_path / "st.1.tif", stack, metadata={"axes": "TYX"}, ome=True)
+    call("convert", tmp_path / "st.1.tif", "-o", tmp_path, "--to", "coco")
+    call("convert", tmp_path / "st.1.json", "-o", tmp_path / "tif", "--to", "tif")
+    written = sorted(path.name for path in (tmp_path / "tif").iterdir())
+    assert written == ["st.1_0001.tif", "st.1_0002.tif"]
+
+
 @pytest.fixture
 def stacks(folder, tmp_path):
     """The four images and labels as the frames of one stack each."""
@@ -806,6 +954,61 @@ def test_stacks_are_scored_frame_by_frame(folder, stacks, tmp_path):
     assert "one plane" in done.stderr
 
 
+def test_axes_are_said_to_what_measures_and_scores(stacks, tmp_path):
+    nameless = []
+    for path in stacks:
+        nameless.append(tmp_path / f"nameless {path.parent.name}" / "cells.tif")
+        nameless[-1].parent.mkdir()
+        pages = tifffile.imread(path)
+        tifffile.imwrite(nameless[-1], pages, photometric="minisblack", metadata=None)
+    image, labels = nameless
+    measure = ("measure", labels, "--images", image, "-o", tmp_path / "cells.csv", "--json")
+    assert "say it with --axes" in call(*measure, expect=2).stderr
+    assert json.loads(call(*measure, "--axes", "tyx").stdout)["cells"] == 80
+    assert "4 channels" in call(*measure, "--axes", "CYX", expect=2).stderr
+    call("convert", stacks[1], "-o", tmp_path / "roi", "--to", "roi")
+    rois = ("measure", tmp_path / "roi", *measure[2:], "--axes", "TYX")
+    assert json.loads(call(*rois).stdout)["cells"] == 80
+    judge = ("evaluate", "--truth", labels, "--json")
+    assert "say it with --axes" in call(*judge, "--prediction", labels, expect=2).stderr
+    for found in (labels, tmp_path / "roi"):
+        scores = json.loads(call(*judge, "--prediction", found, "--axes", "TYX").stdout)
+        assert (scores["images"], scores["ap50"]) == (4, 1)
+    models = (*judge, "--images", image, "--models", "nuclei", "--axes", "TYX")
+    assert "--axes are for --prediction" in call(*models, expect=2).stderr
+
+
+def test_a_zarr_of_labels_is_measured_and_scored(folder, tmp_path):
+    labels, table = folder / "labels/cell0.tif", tmp_path / "cells.csv"
+    call("convert", labels, "-o", tmp_path, "--to", "zarr")
+    found = tmp_path / "cell0.zarr"
+    assert json.loads(call("measure", found, "-o", table, "--json").stdout)["cells"] == 20
+    done = call("evaluate", "--truth", labels, "--prediction", found, "--json")
+    assert json.loads(done.stdout)["ap50"] == 1
+
+
+def test_images_and_labels_of_one_folder_are_learnt_as_such(folder, tmp_path):
+    mix = tmp_path / "mix"
+    shutil.copytree(folder / "images", mix)
+    for path in (folder / "labels").iterdir():
+        shutil.copy(path, mix / f"{path.stem}_masks.tif")
+    (model, table) = (tmp_path / "model.safetensors", tmp_path / "cells.csv")
+    call("train", "--images", mix, "--labels", mix, "--steps", 1, "-o", model)
+    done = call("measure", mix, "--images", mix, "-o", table, "--json")
+    assert json.loads(done.stdout) == {"table": str(table), "files": 4, "cells": 80}
+
+
+def test_an_image_that_cannot_be_learnt_is_named(folder, tmp_path):
+    path = tmp_path / "cell0.tif"
+    tifffile.imwrite(path, np.full((96, 112), np.nan, np.float32))
+    done = call(
+        *("train", "--images", path, "--labels", folder / "labels/cell0.tif", "--steps", 1),
+        *("-o", tmp_path / "model.safetensors"),
+        expect=2,
+    )
+    assert f"{path} holds NaN" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -828,3 +1031,17 @@ def test_measuring_writes_over_no_labels(folder):
     before = path.read_bytes()
     assert "written over" in call_apart("measure", path, "-o", path, expect=2).stderr
     assert path.read_bytes() == before
+
+
+def test_scoring_writes_over_neither_side(folder, tmp_path):
+    paths = []
+    for kind in ("truth", "found"):
+        call("convert", folder / "labels/cell1.tif", "-o", tmp_path / kind, "--to", "coco")
+        paths.append(tmp_path / kind / "cell1.json")
+    before = paths[0].read_bytes()
+    judge = ("evaluate", "--truth", paths[0], "--prediction", paths[1])
+    for path in paths:
+        assert "written over" in call(*judge, "-o", path, expect=2).stderr
+    assert paths[0].read_bytes() == paths[1].read_bytes() == before
+    models = ("--images", folder / "images/cell1.png", "--models", "nuclei", "-o", paths[0])
+    assert "written over" in call("evaluate", "--truth", paths[0], *models, expect=2).stderr

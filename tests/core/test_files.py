@@ -23,6 +23,8 @@ from napari_unet.core.files import (
     write_atomically,
     write_labels,
 )
+from napari_unet.core.lazy_image import open_image
+from napari_unet.core.stack import open_stack
 
 RNG = np.random.default_rng(0)
 in_one_folder = settings(
@@ -87,6 +89,30 @@ def test_nothing_found_is_one_sentence(tmp_path: Path, entry: str, words: str) -
     assert str(tmp_path) in str(error.value)
 
 
+def test_what_nobody_may_look_into_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for entry, words in ((tmp_path / ("a" * 300), "too long"), ("~nobody-here/a.tif", "home")):
+        with pytest.raises(InputError) as error:
+            expand(entry)
+        assert words in sentence(error)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError) as error:
+        expand(tmp_path)
+    assert f"“{tmp_path}” cannot be looked into (Permission denied)" in sentence(error)
+
+
+def test_a_zarr_of_labels_stands_for_itself(tmp_path: Path) -> None:
+    touch(tmp_path / "a.zarr", "zarr.json")
+    assert expand(tmp_path / "a.zarr", "labels") == [tmp_path / "a.zarr"]
+    with pytest.raises(InputError, match="No images are in"):
+        expand(tmp_path / "a.zarr")
+
+
 def test_no_paths_at_all_is_a_sentence() -> None:
     with pytest.raises(InputError) as error:
         expand([], "images")
@@ -115,7 +141,7 @@ def test_pairs_by_stem_whatever_the_ending() -> None:
 def test_pairing_names_what_is_missing_on_each_side() -> None:
     images = [Path(f"{name}.tif") for name in "abcdef"]
     with pytest.raises(InputError) as error:
-        pair_by_stem(images, [Path("a.tif"), Path("z.tif")])
+        pair_by_stem(images, [Path("l/a.tif"), Path("z.tif")])
     text = sentence(error)
     assert "“b.tif”, “c.tif”, “d.tif” and 2 more have no labels" in text
     assert "“z.tif” has no image" in text
@@ -123,11 +149,39 @@ def test_pairing_names_what_is_missing_on_each_side() -> None:
 
 def test_two_files_of_one_name_are_refused() -> None:
     with pytest.raises(InputError) as error:
-        pair_by_stem([Path("a.tif"), Path("a.png")], [Path("a.tif")])
+        pair_by_stem([Path("a.tif"), Path("a.png")], [Path("l/a.tif")])
     assert "Several images have the name “a”" in sentence(error)
     with pytest.raises(InputError) as error:
-        pair_by_stem([Path("a.tif")], [Path("a.tif"), Path("a_mask.tif")])
+        pair_by_stem([Path("a.tif")], [Path("l/a.tif"), Path("l/a_mask.tif")])
     assert "Several labels have the name “a”" in sentence(error)
+
+
+def test_images_and_labels_in_one_folder(tmp_path: Path) -> None:
+    a, a_masks, b, b_masks = touch(tmp_path, "a.tif", "a_masks.tif", "b.tif", "b_cp_masks.png")
+    pairs = [(a, a_masks), (b, b_masks)]
+    assert expand(tmp_path, "labels") == [a_masks, b_masks]
+    for labels in ([a, a_masks, b, b_masks], [a_masks, b_masks]):
+        assert pair_by_stem(expand(tmp_path), labels) == pairs
+    touch(tmp_path, "c.tif")
+    with pytest.raises(InputError, match=r"“c.tif” has no labels"):
+        pair_by_stem(expand(tmp_path), expand(tmp_path, "labels"))
+    (seg,) = touch(tmp_path, "a_seg.npy")
+    assert pair_by_stem([a, a_masks], expand(tmp_path, "labels")) == [(a, seg)]
+
+
+def test_no_image_is_its_own_labels(tmp_path: Path) -> None:
+    (path,) = touch(tmp_path, "a.tif")
+    (tmp_path / "link").symlink_to(tmp_path)
+    for same in (path, tmp_path / "link" / "a.tif"):
+        with pytest.raises(InputError) as error:
+            pair_by_stem([path], [same])
+        assert "an image and as its labels" in sentence(error)
+
+
+def test_an_image_that_is_called_as_labels_stays_one_where_it_has_some() -> None:
+    images = [Path("i/c.tif"), Path("i/c_mask.tif")]
+    labels = [Path("l/c.tif"), Path("l/c_mask.tif")]
+    assert pair_by_stem(images, labels) == list(zip(images, labels, strict=True))
 
 
 # --- images ------------------------------------------------------------------------------------
@@ -169,6 +223,55 @@ def test_grey_with_alpha_is_grey(tmp_path: Path) -> None:
 def test_jpeg_is_read(tmp_path: Path) -> None:
     iio.imwrite(tmp_path / "a.jpg", np.full((16, 24, 3), 90, np.uint8))
     assert read_image(tmp_path / "a.jpg").shape == (3, 16, 24)
+
+
+def test_black_ink_is_no_alpha(tmp_path: Path) -> None:
+    from PIL import Image
+
+    inks = np.zeros((16, 24, 4), np.uint8)
+    inks[:, 12:, 3] = 255  # the right half is black by its last ink alone
+    Image.fromarray(inks, "CMYK").save(tmp_path / "a.jpg", quality=100)
+    image = read_image(tmp_path / "a.jpg")
+    assert image.shape == (3, 16, 24)
+    assert image[:, :, :8].min() > 240
+    assert image[:, :, 16:].max() < 15
+
+
+@pytest.mark.parametrize("kind", ["shaped", "generic", "positions"])
+def test_further_images_of_a_tiff_are_not_left_out_silently(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.tif"
+    sizes = [(40, 50), (40, 50)] if kind == "positions" else [(40, 50), (30, 35)]
+    options = {"metadata": None} if kind == "generic" else {}
+    with tifffile.TiffWriter(path, ome=kind == "positions") as writer:
+        for size in sizes:
+            writer.write(np.ones(size, "u1"), **options)
+    for read in (read_image, open_image, open_stack):
+        with pytest.raises(InputError) as error:
+            read(path)
+        assert f"“{path}” holds 2 images (40 × 50, " in sentence(error)
+
+
+def test_pyramids_and_what_goes_along_with_a_slide_do_not_close_it(tmp_path: Path) -> None:
+    slide = RNG.integers(0, 256, (256, 320, 3)).astype("u1")
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
+        writer.write(slide, photometric="rgb", subifds=1, tile=(64, 64))
+        writer.write(slide[::2, ::2], photometric="rgb", subfiletype=1, tile=(64, 64))
+        writer.write(slide[:50, :70], photometric="rgb", metadata={"Name": "macro"})
+    options = {"photometric": "rgb", "metadata": None}
+    with tifffile.TiffWriter(tmp_path / "b.svs") as writer:
+        said = "Aperio Image Library v12.0.0\r\n320x256"
+        writer.write(slide, tile=(64, 64), description=said, **options)
+        writer.write(slide[:60, :90], description=said, **options)
+        writer.write(slide[::4, ::4], tile=(64, 64), description=said, **options)
+        writer.write(slide[:50, :70], subfiletype=1, description="label", **options)
+        writer.write(slide[:40, :90], subfiletype=9, description="macro", **options)
+    with tifffile.TiffWriter(tmp_path / "c.tif") as writer:
+        writer.write(slide, **options)
+        writer.write(slide[::2, ::2], **options)  # a pyramid that does not say that it is one
+        writer.write(slide[:50, :70], subfiletype=1, **options)
+    for path in sorted(tmp_path.iterdir()):
+        np.testing.assert_array_equal(read_image(path), slide.transpose(2, 0, 1))
+        assert open_image(path).shape == (3, 256, 320)
 
 
 def test_black_and_white_becomes_0_and_1(tmp_path: Path) -> None:

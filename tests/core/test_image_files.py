@@ -41,3 +41,9 @@ def test_a_folder_without_images_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(InputError, match="Permission denied"):
         find_images([tmp_path])
+
+
+@pytest.mark.parametrize(("name", "words"), [("a" * 300, "too long"), ("~nobody-here/a", "home")])
+def test_a_name_that_cannot_be_one_is_a_sentence(name, words):
+    with pytest.raises(InputError, match=words):
+        find_images([name])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from napari_unet.core import lazy_image
 from napari_unet.core.config import NormalizeConfig
 from napari_unet.core.errors import InputError
-from napari_unet.core.lazy_image import find_percentiles, is_large, open_image
+from napari_unet.core.lazy_image import find_percentiles, is_large, is_zarr, open_image
 from napari_unet.core.normalize import normalize, percentiles, scale
 from napari_unet.core.tiling import read
 
@@ -186,3 +186,18 @@ def test_what_cannot_be_opened_is_one_sentence(tmp_path):
 def test_planes_along_an_axis_that_is_none_of_a_stack_are_refused(axis):
     with pytest.raises(InputError, match=f"no planes along {axis}: it has some along T"):
         open_image(np.zeros((2, 5, 6), np.uint8), {"T": 1, axis: 0}, "TYX")
+
+
+def test_a_plane_that_is_not_there_is_said_as_it_is(tmp_path):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, np.zeros((5, 8, 9), np.uint8), metadata={"axes": "TYX"})
+    with pytest.raises(InputError, match=r"no plane 7: choose T=0 to T=4\.$"):
+        open_image(path, {"T": 7})
+
+
+def test_a_folder_that_nobody_may_look_into_is_no_zarr(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(tmp_path), "is_file", refuse)
+    assert not is_zarr(tmp_path)

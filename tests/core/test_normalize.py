@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from napari_unet.core.config import NormalizeConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.normalize import normalize, percentiles, settle_polarity
+from napari_unet.core.types import Sample
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, float])
@@ -86,11 +87,13 @@ def test_stained_cells_look_like_fluorescent_ones():
 
 
 def test_one_polarity_of_all_images_is_that_of_the_next_ones():
-    bright, dark = nuclei(), 255 - nuclei(1)
+    unpainted = np.zeros(nuclei().shape[1:], np.int32)
+    first, second = (Sample(nuclei(seed), unpainted) for seed in (0, 1))
+    dark, dark_too = (Sample(255 - each.image, unpainted) for each in (first, second))
     auto = NormalizeConfig()
-    assert settle_polarity([bright, nuclei(1)], auto).polarity == "bright"
-    assert settle_polarity([dark, 255 - bright], auto).polarity == "dark"
-    assert settle_polarity([bright, dark], auto).polarity == "auto"
+    assert settle_polarity([first, second], auto).polarity == "bright"
+    assert settle_polarity([dark, dark_too], auto).polarity == "dark"
+    assert settle_polarity([first, dark], auto).polarity == "auto"
     fixed = NormalizeConfig(polarity="bright")
     assert settle_polarity([dark], fixed) == fixed
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from napari_unet.core.config import NormalizeConfig
 from napari_unet.core.errors import InputError
+from napari_unet.core.label_planes import open_labels
 from napari_unet.core.lazy_image import LazyImage, is_large
 from napari_unet.core.normalize import percentiles
 from napari_unet.core.stack import LOOKED_AT, is_stack, open_stack
@@ -152,3 +153,14 @@ def test_a_file_that_is_half_copied_is_no_stack_and_not_large(tmp_path, content)
     assert not is_large(path)
     with pytest.raises(InputError, match="cannot be read"):
         open_stack(path)
+
+
+def test_labels_of_said_axes_are_whole_numbers_of_one_channel(tmp_path):
+    path = tmp_path / "labels.tif"
+    tifffile.imwrite(path, np.zeros((6, 20, 30), np.uint8), metadata=None)
+    planes = open_labels(path, "TYX")
+    assert [name for name, _ in planes][5] == f"{path} T=5"
+    assert [read().shape for _, read in planes] == [(20, 30)] * 6
+    assert planes[0][1]().dtype == np.int32
+    with pytest.raises(InputError, match="has 6 channels; labels have one"):
+        open_labels(path, "CYX")

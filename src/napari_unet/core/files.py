@@ -16,12 +16,15 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
+from napari_unet.core.lazy_image import is_zarr
 from napari_unet.core.pixels import read_image, read_plane
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "as_labels",
     "expand",
+    "find_home",
+    "match_stems",
     "name_results",
     "pair_by_stem",
     "read_image",
@@ -48,8 +51,9 @@ def expand(paths: str | Path | Iterable[str | Path], what: str = "images") -> li
         A folder stands for the image files directly in it. Hidden files are left out.
     what : str
         What is looked for, for the message: "images", "labels". Of anything but images a folder
-        stands for Cellpose's masks, which lie beside the images; else for its image files; else
-        for ROIs, COCO and GeoJSON.
+        stands for Cellpose's masks, which lie beside the images; else for its image files, of
+        `a.tif` and `a_masks.tif` for the latter; else for ROIs, COCO and GeoJSON; and one that is
+        a zarr stands for itself.
 
     Returns
     -------
@@ -60,19 +64,42 @@ def expand(paths: str | Path | Iterable[str | Path], what: str = "images") -> li
     Raises
     ------
     InputError
-        A path does not exist, or a folder or pattern holds no image.
+        A path does not exist or cannot be looked into, or a folder or pattern holds no image.
     """
     entries = [paths] if isinstance(paths, str | Path) else list(paths)
     if not entries:
         raise InputError(f"No {what} were given; name a file, a folder or a pattern.")
     found: dict[Path, None] = {}
     for entry in entries:
-        found.update(dict.fromkeys(_expand_one(Path(entry).expanduser(), what)))
+        path = find_home(entry)
+        try:
+            found.update(dict.fromkeys(_expand_one(path, what)))
+        except OSError as error:
+            raise InputError(
+                f"“{path}” cannot be looked into ({error.strerror}); check its name and who may "
+                "read it."
+            ) from error
     return list(found)
 
 
+def find_home(path: str | Path) -> Path:
+    """The path in full where it begins with `~` or `~somebody`.
+
+    Raises
+    ------
+    InputError
+        If nobody is called so here.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(
+            f"“{path}” begins with a home folder that is not known here; write the path in full."
+        ) from error
+
+
 def _expand_one(path: Path, what: str) -> list[Path]:
-    if path.is_file():
+    if path.is_file() or (what != "images" and is_zarr(path)):
         return [path]
     if path.is_dir():
         inside = _choose(path.iterdir(), what)
@@ -95,8 +122,18 @@ def _choose(paths: Iterable[Path], what: str) -> list[Path]:
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     if what != "images":
         masks = [path for path in files if _OF_CELLPOSE.search(path.name)]
-        images = masks or images or [path for path in files if _OF_OTHERS.search(path.name)]
+        images = (
+            masks
+            or _leave_out_shown(images)
+            or [path for path in files if _OF_OTHERS.search(path.name)]
+        )
     return sorted(images, key=_natural)
+
+
+def _leave_out_shown(labels: Sequence[Path]) -> list[Path]:
+    """The files but those beside which another one is called as their labels."""
+    beside = {(path.parent, _bare(_stem(path))) for path in labels if _is_label(_stem(path))}
+    return [path for path in labels if (path.parent, _stem(path)) not in beside]
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -115,7 +152,8 @@ def pair_by_stem(images: Sequence[Path], labels: Sequence[Path]) -> list[tuple[P
     """Put each image together with the labels of the same file name.
 
     The endings may differ (`a.ome.tif` and `a.png`), and either may carry what tools add to labels:
-    `a_masks.tif`, `a_cp_masks.png`, `a_labels.tif`, `a-mask.png`, `a_seg.npy`.
+    `a_masks.tif`, `a_cp_masks.png`, `a_labels.tif`, `a-mask.png`, `a_seg.npy`. Both may lie in one
+    folder, as Cellpose has them: there what is so called is labels, and no image is its own.
 
     Returns
     -------
@@ -127,12 +165,55 @@ def pair_by_stem(images: Sequence[Path], labels: Sequence[Path]) -> list[tuple[P
     InputError
         A file has no partner or more than one; the sentence names the files on each side.
     """
+    shown = _leave_out_labels(images, labels)
+    files = _real(shown)
+    others = [path for path in labels if os.path.realpath(path) not in files]
+    if labels and not others:
+        raise InputError(
+            f"“{labels[0]}” is given as an image and as its labels; give labels of its own, such "
+            f"as “{_stem(labels[0])}_masks.tif”."
+        )
+    return match_stems(shown, others)
+
+
+def _leave_out_labels(images: Sequence[Path], labels: Sequence[Path]) -> list[Path]:
+    """The images but those that are called as the labels of another, and have none themselves."""
+    stems, files = {_stem(path) for path in images}, _real(images)
+    others = [_stem(path) for path in labels if os.path.realpath(path) not in files]
+    labelled = {*others, *map(_bare, others)}
+    return [
+        path
+        for path in images
+        if (stem := _stem(path)) in labelled or not (_is_label(stem) and _bare(stem) in stems)
+    ]
+
+
+def _real(paths: Iterable[Path]) -> set[str]:
+    """By which a file is known whatever the way to it."""
+    return {os.path.realpath(path) for path in paths}
+
+
+def _bare(stem: str) -> str:
+    return _LABEL_ENDING.sub("", stem)
+
+
+def _is_label(stem: str) -> bool:
+    return _bare(stem) != stem
+
+
+def match_stems(images: Sequence[Path], labels: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """As `pair_by_stem` of two lists of labels: a file may be its own partner.
+
+    Raises
+    ------
+    InputError
+        As `pair_by_stem`.
+    """
     image_of = {_stem(path): path for path in images}
     _refuse_doubles([_stem(path) for path in images], "images")
-    stem_of = {_LABEL_ENDING.sub("", stem): stem for stem in image_of} | {s: s for s in image_of}
+    stem_of = {_bare(stem): stem for stem in image_of} | {s: s for s in image_of}
     exact = [_stem(path) for path in labels]
-    bare = [_LABEL_ENDING.sub("", stem) for stem in exact]
-    stems = [stem_of.get(s, stem_of.get(b, b)) for s, b in zip(exact, bare, strict=True)]
+    stems = [stem_of.get(stem, stem_of.get(_bare(stem), _bare(stem))) for stem in exact]
     _refuse_doubles(stems, "labels")
     labels_of = dict(zip(stems, labels, strict=True))
     alone = [path for stem, path in image_of.items() if stem not in labels_of]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import expand
+from napari_unet.core.files import expand, find_home
 from napari_unet.core.lazy_image import is_zarr
 
 
@@ -16,11 +16,11 @@ def find_images(names: Iterable[str | Path]) -> list[Path]:
     Raises
     ------
     InputError
-        A path does not exist, or a folder or pattern holds no image.
+        A path does not exist or cannot be looked into, or a folder or pattern holds no image.
     """
     found: dict[Path, None] = {}
     for name in names:
-        path = Path(name).expanduser()
+        path = find_home(name)
         if is_zarr(path):
             found[path] = None
             continue

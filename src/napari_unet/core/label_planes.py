@@ -18,8 +18,10 @@ from napari_unet.core.formats.tiff import open_planes
 from napari_unet.core.stack import Planes, is_stack, list_planes, open_stack
 
 
-def open_labels(path: Path) -> Planes:
+def open_labels(path: Path, axes: str | None = None) -> Planes:
     """The planes of labels in any format, (H, W) int32 each; those of a TIFF are not read yet.
+
+    `axes` are those of TIFFs that do not say it, or say it wrongly.
 
     Raises
     ------
@@ -27,11 +29,11 @@ def open_labels(path: Path) -> Planes:
         If it cannot be opened; reading may raise it too.
     """
     if FORMATS["tif"].matches(path):
-        return open_planes(path)
+        return open_planes(path, axes if _is_tiff(path) else None)
     return _list_frames(path, [*read_one(path).frames])
 
 
-def open_cells(path: Path, size: tuple[int, int] | None = None) -> Planes:
+def open_cells(path: Path, size: tuple[int, int] | None = None, axes: str | None = None) -> Planes:
     """As `open_labels`, but each plane as (L, H, W): label images in which each cell is whole.
 
     L is 1 where no cells overlap.
@@ -41,13 +43,17 @@ def open_cells(path: Path, size: tuple[int, int] | None = None) -> Planes:
     path : Path
     size : (H, W), optional
         Of the image, for formats that do not say it.
+    axes : str, optional
+        As of `open_labels`.
     """
     if FORMATS["tif"].matches(path):
-        return [(name, partial(_add_axis, read)) for name, read in open_planes(path)]
+        return [(name, partial(_add_axis, read)) for name, read in open_labels(path, axes)]
     return _list_frames(path, split_layers(read_one(path, size)))
 
 
-def find_size(paths: Sequence[Path], image: Path | None = None) -> tuple[int, int] | None:
+def find_size(
+    paths: Sequence[Path], image: Path | None = None, axes: str | None = None
+) -> tuple[int, int] | None:
     """How large the image is that label files are of, None where each of them says it.
 
     Where none does and no image is given it ends with the last cell of all.
@@ -61,11 +67,15 @@ def find_size(paths: Sequence[Path], image: Path | None = None) -> tuple[int, in
     if len(telling) == len(paths):
         return None
     if image is None:
-        opened = [open_labels(path) for path in telling[:1] or paths]
+        opened = [open_labels(path, axes) for path in telling[:1] or paths]
     else:
-        opened = [open_images(image)]
+        opened = [open_images(image, axes)]
     sizes = [read().shape[-2:] for (_, read), *_ in opened]
     return max(rows for rows, _ in sizes), max(columns for _, columns in sizes)
+
+
+def _is_tiff(path: Path) -> bool:
+    return path.suffix.lower() in (".tif", ".tiff")
 
 
 def _says_size(path: Path) -> bool:
@@ -82,17 +92,20 @@ def _list_frames(path: Path, frames: Sequence[NDArray[Any]]) -> Planes:
     return [(name, partial(np.array, frame)) for name, frame in zip(names, frames, strict=True)]
 
 
-def open_images(path: Path) -> Planes:
+def open_images(path: Path, axes: str | None = None) -> Planes:
     """The planes of an image file, (C, H, W) each, in the order of its axes.
+
+    `axes` as of `open_labels`.
 
     Raises
     ------
     InputError
         If it is a stack that cannot be opened; reading may raise it too.
     """
-    if not is_stack(path):
+    said = axes if _is_tiff(path) else None
+    if said is None and not is_stack(path):
         return [(str(path), partial(read_image, path))]
-    stack = open_stack(path)
+    stack = open_stack(path, said)
     return list_planes(stack, stack.read)
 
 

@@ -240,8 +240,11 @@ def is_large(path: Path) -> bool:
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a folder is a zarr group or array."""
-    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
+    """Whether a folder is a zarr group or array; one that nobody may look into is none."""
+    try:
+        return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
+    except OSError:
+        return False  # what reads the folder will tell about it
 
 
 def _open_tiff(
@@ -249,11 +252,11 @@ def _open_tiff(
 ) -> LazyImage:
     import zarr
 
-    from napari_unet.core.pixels import has_alpha, name_axes
+    from napari_unet.core.pixels import find_series, has_alpha, name_axes
 
     try:
         with tifffile.TiffFile(path) as tif:
-            series = tif.series[0]
+            series = find_series(tif, path)
             named = axes or name_axes(series.shape, series.axes)
             alpha = "S" in named and has_alpha(series.keyframe)
             contiguous = series.dataoffset is not None
@@ -263,6 +266,8 @@ def _open_tiff(
             )
         store = tifffile.imread(path, aszarr=True, level=0)
         array: Any = zarr.open(store, mode="r")
+    except InputError:
+        raise
     except DAMAGE as error:
         raise InputError(
             f"“{path}” cannot be read as a large image ({give_reason(error)}); give an OME-Zarr "

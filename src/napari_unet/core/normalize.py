@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.config import NormalizeConfig
 from napari_unet.core.errors import InputError
+from napari_unet.core.types import Sample
 
 _SAMPLED_PIXELS = 2_000_000  # percentiles of a larger image come from a regular grid of these
 
@@ -98,11 +99,12 @@ def sample_percentiles(
     return turned if is_dark else pairs
 
 
-def settle_polarity(images: Iterable[NDArray[Any]], config: NormalizeConfig) -> NormalizeConfig:
+def settle_polarity(samples: Iterable[Sample], config: NormalizeConfig) -> NormalizeConfig:
     """Where all images are of one polarity, say so for those to come."""
     if config.polarity != "auto":
         return config
-    dark = {bool((np.diff(percentiles(image, config)) < 0).any()) for image in images}
+    pairs = (percentiles(sample.image, config, sample.name) for sample in samples)
+    dark = {bool((np.diff(pair) < 0).any()) for pair in pairs}
     if len(dark) != 1:
         return config
     return dataclasses.replace(config, polarity="dark" if dark.pop() else "bright")

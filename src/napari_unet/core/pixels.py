@@ -33,7 +33,8 @@ def read_image(path: str | Path) -> NDArray[Any]:
     Raises
     ------
     InputError
-        The file is missing, damaged or of another kind, or holds a stack of planes.
+        The file is missing, damaged or of another kind, or holds several images or a stack of
+        planes.
 
     Notes
     -----
@@ -93,7 +94,7 @@ def _read(path: Path, *, palette: bool) -> NDArray[Any]:
 
 def _read_tiff(path: Path) -> NDArray[Any]:
     with tifffile.TiffFile(path) as tif:
-        series = tif.series[0]
+        series = find_series(tif, path)
         page = series.keyframe
         axes = _name_axes(series.shape, series.axes, path)
         try:
@@ -111,6 +112,41 @@ def _read_tiff(path: Path) -> NDArray[Any]:
                 "run “pip install imagecodecs”, or save it with deflate or no compression."
             ) from error
         return _channels_first(array, axes, alpha=has_alpha(page))
+
+
+def find_series(tif: Any, path: Path) -> Any:
+    """The image of an open TIFF, with its coarser levels; what goes along with it is left out.
+
+    Raises
+    ------
+    InputError
+        If there are further images.
+    """
+    series = tif.series[0]
+    further = [other for other in tif.series[1:] if _is_image(other, series)]
+    if further:
+        sizes = ", ".join(" × ".join(map(str, other.shape)) for other in (series, *further)[:3])
+        raise InputError(
+            f"“{path}” holds {1 + len(further)} images ({sizes}{' …' * (len(further) > 2)}), and "
+            "one is needed; save each as a file of its own."
+        )
+    return series
+
+
+def _is_image(other: Any, series: Any) -> bool:
+    """Whether a further series of a TIFF is an image of its own and would be missed.
+
+    Slide scanners and OME add pictures of the glass, its label and the whole at a glance, which
+    are smaller; to refuse these would close the door on every slide. Where the format does not
+    say what its pages are, only those that are marked as reduced or as masks are taken so.
+    """
+    page = other.keyframe
+    if page.is_reduced or page.is_mask:
+        return False
+    if series.kind in ("generic", "shaped"):
+        return True
+    first = series.keyframe
+    return bool(page.imagelength * page.imagewidth >= first.imagelength * first.imagewidth)
 
 
 def has_alpha(page: Any) -> bool:
@@ -172,7 +208,9 @@ def _read_picture(path: Path, *, palette: bool) -> NDArray[Any]:
         array = array[0]
     if array.ndim == 2:
         return array[np.newaxis]
-    if array.shape[2] in (2, 4):
+    if array.shape[2] == 4 and iio.immeta(path, plugin="pillow").get("mode") == "CMYK":
+        array = np.asarray(iio.imread(path, plugin="pillow", mode="RGB"))  # its last is black ink
+    elif array.shape[2] in (2, 4):
         array = array[:, :, :-1]
     return array.transpose(2, 0, 1)
 

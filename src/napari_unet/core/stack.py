@@ -19,7 +19,7 @@ from napari_unet.core.damage import DAMAGE, give_reason
 from napari_unet.core.errors import InputError
 from napari_unet.core.lazy_image import LazyImage, open_image
 from napari_unet.core.normalize import percentiles, thinning
-from napari_unet.core.pixels import name_axes
+from napari_unet.core.pixels import find_series, name_axes
 
 LOOKED_AT = 16
 """Planes at most, at even distances, that tell how bright a stack is."""
@@ -130,11 +130,15 @@ def open_stack(path: Path, axes: str | None = None) -> Stack:
     Raises
     ------
     InputError
-        If it cannot be read, does not name its axes, or `axes` are not those of its array.
+        If it cannot be read, holds several images, does not name its axes, or `axes` are not those
+        of its array.
     """
     try:
         with tifffile.TiffFile(path) as tif:
-            shape, said = tif.series[0].shape, tif.series[0].axes
+            series = find_series(tif, path)
+            shape, said = series.shape, series.axes
+    except InputError:
+        raise
     except DAMAGE as error:
         raise InputError(f"“{path}” cannot be read as a TIFF ({give_reason(error)}).") from error
     if axes is None:

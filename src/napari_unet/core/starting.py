@@ -55,7 +55,7 @@ def start_model(
         model = load_model(start_from, config.device)
         names = _names(class_names or model.card.classes, classes)
         card, segmenter = _go_on(model, samples, names)
-        normalize = settle_polarity((s.image for s in samples), card.normalize)
+        normalize = settle_polarity(samples, card.normalize)
         as_given = config.instances == InstanceConfig()  # nothing else was asked for
         card = dataclasses.replace(
             card,
@@ -75,7 +75,7 @@ def start_model(
         config=to_dict(plan),
         channels=channels,
         classes=names,
-        normalize=settle_polarity((s.image for s in samples), config.normalize),
+        normalize=settle_polarity(samples, config.normalize),
         instances=config.instances,
         training=training,
         maps=segmenter.maps,
