@@ -77,12 +77,8 @@ def run_convert(given: argparse.Namespace) -> dict[str, Any]:
 def _find(given: argparse.Namespace) -> tuple[list[Path], dict[Path, tuple[int, int]]]:
     """The files to convert, and how large the image of each is where that is said."""
     from napari_unet.core.files import expand, pair_by_stem, read_image
-    from napari_unet.core.lazy_image import is_zarr
 
-    paths: list[Path] = []
-    for name in given.labels:
-        path = Path(name).expanduser()
-        paths += [path] if is_zarr(path) else expand(name, "labels")
+    paths = expand(given.labels, "labels")
     if given.size:
         return paths, dict.fromkeys(paths, tuple(given.size))
     sizes = {}

@@ -597,3 +597,14 @@ def test_the_results_of_many_files_are_not_compared_each_with_all(tmp_path):
     assert _Compared.times < 3 * len(paths)
     with pytest.raises(InputError, match="Two files are called 'cell7'"):
         name_results([*paths, Path("cell7.png")], _Compared(tmp_path))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_a_link_stays_one_and_its_file_is_written(tmp_path):
+    (tmp_path / "other").mkdir()
+    file, link = tmp_path / "other" / "a.csv", tmp_path / "link.csv"
+    file.write_text("old")
+    link.symlink_to(file)
+    write_atomically(link, lambda path: path.write_text("new"))
+    assert link.is_symlink()
+    assert file.read_text() == "new"

@@ -382,7 +382,8 @@ def write_text(path: str | Path, text: str) -> None:
 def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
     """Let `write` make a file, which then takes the place of `path` in one step.
 
-    Whatever happens meanwhile, at `path` there is the whole old file or the whole new one.
+    Whatever happens meanwhile, at `path` there is the whole old file or the whole new one; a link
+    stays one.
 
     Parameters
     ----------
@@ -396,7 +397,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
     InputError
         The disk refuses (no right to write, disk full, a folder in the way).
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     partial = path.with_name(f".{uuid.uuid4().hex[:12]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
