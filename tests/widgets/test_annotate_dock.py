@@ -239,6 +239,23 @@ def test_labels_painted_by_other_means_get_the_class_too(dock, model, add_cells,
     qtbot.waitUntil(lambda: _classes.classes_of_cells(labels) == {9: 2})
 
 
+def test_what_is_erased_gives_no_other_cell_a_class(dock, model, qtbot):
+    model.add_image(np.zeros((64, 64), np.uint8), name="hela")
+    for at in ((10, 10), (30, 30)):
+        dock.start_cell()
+        labels = session(model).labels
+        labels.paint(at, labels.selected_label)
+        qtbot.wait(80)
+    dock.classes.take(["cell", "dead"])
+    row = dock.classes.combo.findText("dead")
+    dock.classes.combo.setCurrentIndex(row)
+    dock.classes.combo.activated.emit(row)
+    labels.mode = "erase"
+    labels.paint((10, 10), 0)
+    qtbot.wait(150)
+    assert session(model).classes() == {}
+
+
 def test_the_class_table_adds_and_renames(qtbot, dock, model, add_cells):
     _, labels = add_cells(model)
     _classes.set_class(labels, 1, "cell")

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import itertools
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
+from napari.layers._layer_actions import _duplicate_layer
 
 from napari_unet.core.errors import InputError
 from napari_unet.widgets import _cell_layers, _layers, _planes, _regions
@@ -161,6 +163,47 @@ def test_a_prediction_that_was_painted_on_is_kept(model):
     assert (new.data == cells).all()
     paint(edited, (2, 2))
     assert _cell_layers.show_prediction(model, image, cells) is new
+
+
+def test_a_copy_of_a_prediction_is_the_persons_own(model):
+    image = model.add_image(np.zeros((64, 64), np.uint8), name="hela")
+    found = np.zeros((64, 64), np.int32)
+    found[5:10, 5:10] = 1
+    layer = _cell_layers.show_prediction(model, image, found)
+    model.layers.selection.active = layer
+    _duplicate_layer(model.layers)
+    copy = model.layers[f"{layer.name} copy"]
+    assert _layers.role_of(copy) == ""
+    copy.data[40:50, 40:50] = 77
+    assert _cell_layers.show_prediction(model, image, found.copy()) is layer
+    assert (copy.data == 77).any()
+
+
+def test_corrected_cells_that_were_painted_on_are_kept(model):
+    image = model.add_image(np.zeros((64, 64), np.uint8), name="hela")
+    cells = np.zeros((64, 64), np.int32)
+    layer = _cell_layers.show_corrected(model, image, cells, (None, None))
+    layer.paint((40, 40), 77)
+    other = _cell_layers.show_corrected(model, image, cells.copy(), (None, None))
+    assert other is not layer
+    assert (layer.data == 77).any()
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize("region", [None, (slice(0, 64), slice(0, 64))])
+def test_a_prediction_that_was_opened_from_a_file_is_not_written_into(model, levels, region):
+    image = model.add_image(np.zeros((256, 256), np.uint8), name="big")
+    full = np.zeros((256, 256), np.int32)
+    full[10:30, 10:30] = 1
+    data = da.from_array(full)
+    opened = [data, data[::2, ::2]] if levels == 2 else data
+    layer = _cell_layers.add_prediction(model, image, opened)
+    found = np.full((64, 64) if region else full.shape, 3, np.int32)
+    shown = _cell_layers.show_prediction(model, image, found, region)
+    assert shown is not layer
+    assert np.count_nonzero(shown.data == 3) == found.size
+    assert not layer.visible
+    assert _layers.find(model, _layers.PREDICTION, image) is shown
 
 
 def test_of_a_stack_that_was_painted_on_the_other_planes_come_along(model, stack):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.colormaps import CyclicLabelColormap
+from napari.utils.notifications import show_info
 from numpy.typing import NDArray
 
 from napari_unet.core.comparison import Difference, Verdict
@@ -140,7 +141,7 @@ def _show_labels(
     **look: Any,
 ) -> Labels:
     index = index or _planes.find_plane(viewer, image)
-    layer = find(viewer, role, image)
+    layer = _find_writable(viewer, role, image)
     is_all = region is None and labels.shape == _planes.spatial_shape(image)
     before = None
     if layer is not None and set_aside(layer, KEY):
@@ -153,7 +154,7 @@ def _show_labels(
         else:
             data = zeros_over(image, np.int32)
         layer = Labels(data, **look, **describe(role, image))
-        if role == PREDICTION:
+        if role in (PREDICTION, CORRECTED):
             watch_for_edits(layer)
         if role in OUTLINED:
             layer.contour = _OUTLINE
@@ -179,13 +180,24 @@ def show_piece(
     index: PlaneIndex,
 ) -> Labels:
     """As `show_prediction` of a part while more is on its way: only that part is drawn anew."""
-    layer = find(viewer, PREDICTION, image)
+    layer = _find_writable(viewer, PREDICTION, image)
     if layer is None or is_edited(layer) or index != _planes.find_plane(viewer, image):
         return show_prediction(viewer, image, labels, region, index)
     make_fit(layer, image)
     layer.data[_planes.plane_slices(index)][region] = labels
     upload_labels(viewer, layer, region)
     return layer
+
+
+def _find_writable(viewer: ViewerModel, role: str, image: Image) -> Labels | None:
+    """The layer of a role; one that was opened from a file or has levels is let go, and hidden."""
+    layer: Labels | None = find(viewer, role, image)
+    if layer is None or (isinstance(layer.data, np.ndarray) and not layer.multiscale):
+        return layer
+    layer.metadata = {key: value for key, value in layer.metadata.items() if key != KEY}
+    layer.visible = False
+    show_info(f"“{layer.name}” was opened from a file: it stays as it is, and is hidden.")
+    return None
 
 
 def _part(labels: NDArray[Any], region: Region | None) -> NDArray[Any]:

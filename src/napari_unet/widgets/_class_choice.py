@@ -104,7 +104,8 @@ class ClassChoice(QWidget):
         if region is None or labels is None or self.combo.currentIndex() <= 0:
             return
         label = int(labels.selected_label)
-        if label > 0 and label not in self._session.classes():
+        touched = labels.mode != "erase" and (self._session.plane(labels)[region] == label).any()
+        if label > 0 and touched and label not in self._session.classes():
             _classes.set_class(labels, label, self.name)
 
     def _edit(self) -> None:

@@ -63,8 +63,10 @@ _AnyLayer = TypeVar("_AnyLayer", bound="Layer")
 
 
 def role_of(layer: Layer) -> str:
-    """The role of a layer of ours, empty for the person's own layers."""
-    return str(layer.metadata.get(KEY, {}).get("role", ""))
+    """The role of a layer of ours, empty for the person's own layers, and for copies of ours."""
+    ours = layer.metadata.get(KEY, {})
+    is_copy = ours.get("layer", layer.unique_id) != layer.unique_id  # napari copies all metadata
+    return "" if is_copy else str(ours.get("role", ""))
 
 
 def find(viewer: ViewerModel, role: str, image: Image | Labels | Shapes) -> Any | None:
@@ -212,6 +214,8 @@ def selection_kept(viewer: ViewerModel) -> Iterator[None]:
 def add_quietly(viewer: ViewerModel, layer: _AnyLayer, above: Layer | None = None) -> _AnyLayer:
     """Add `layer` on top, or right above another one."""
     place = len(viewer.layers) if above is None else viewer.layers.index(above) + 1
+    if KEY in layer.metadata:
+        layer.metadata[KEY]["layer"] = layer.unique_id
     with selection_kept(viewer):
         viewer.layers.insert(place, layer)
     return layer
