@@ -256,6 +256,18 @@ def test_what_is_erased_gives_no_other_cell_a_class(dock, model, qtbot):
     assert session(model).classes() == {}
 
 
+def test_a_cell_that_is_touched_up_keeps_its_class(dock, model, add_cells, qtbot):
+    _, labels = add_cells(model)
+    dock.classes.take(["cell", "dead"])
+    dock.classes.combo.setCurrentIndex(1)
+    labels.selected_label = 2
+    labels.mode = "paint"
+    rows, columns = np.nonzero(labels.data == 2)
+    labels.paint((rows.max() + 3, columns.max() + 3), 2)  # the brush covers a part of the cell
+    qtbot.wait(150)
+    assert session(model).classes() == {}
+
+
 def test_the_class_table_adds_and_renames(qtbot, dock, model, add_cells):
     _, labels = add_cells(model)
     _classes.set_class(labels, 1, "cell")

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import time
 
+import dask.array as da
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
@@ -14,11 +15,13 @@ from fake_compute import FakeCompute, answer_of, write_model
 from napari_unet.core.candidates import MASK, Candidates
 from napari_unet.core.card import ModelCard
 from napari_unet.core.config import InstanceConfig
+from napari_unet.core.errors import InputError
 from napari_unet.core.evidence import Maps
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import TileDone
 from napari_unet.core.whole_cells import fill_outlines
 from napari_unet.widgets import (
+    _cell_layers,
     _layers,
     _model_choice,
     _model_files,
@@ -427,6 +430,33 @@ def test_tiles_are_shown_as_they_are_done(qtbot, dock, model):
     assert not data[50:60].any()
     answer(qtbot, dock, three_cells())
     np.testing.assert_array_equal(shown(dock).data, three_cells()["labels"])
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_cells_that_were_opened_from_a_file_are_left_as_they_are(qtbot, dock, model, levels):
+    full = da.zeros((64, 64), dtype=np.int32)
+    opened = _cell_layers.add_prediction(model, dock.session.image, [full, full[::2, ::2]][:levels])
+    compute = click(qtbot, dock)
+    quarters(compute.predictions[0].job, compute)
+    qtbot.waitUntil(lambda: not opened.visible)  # the tiles have a layer of their own
+    answer(qtbot, dock, three_cells())
+    assert dock.bar.state is TaskState.DONE
+    found = _layers.find(model, _layers.PREDICTION, dock.session.image)
+    assert np.unique(found.data).tolist() == [0, 1, 2, 3]
+    assert not np.asarray(opened.data[0] if opened.multiscale else opened.data).any()
+
+
+def test_cells_that_cannot_be_shown_are_a_sentence(qtbot, dock, monkeypatch, warned):
+    def refuse(*_):
+        raise InputError("too large")
+
+    monkeypatch.setattr(_cell_layers, "show_prediction", refuse)
+    compute = click(qtbot, dock)
+    with qtbot.waitSignal(dock._predictor.failed):
+        compute.done.emit(compute.predictions[-1].job, three_cells())
+    assert dock.bar.state is TaskState.FAILED
+    assert not dock._predictor.busy
+    assert dock._settings.isEnabled()
 
 
 def test_stop_keeps_what_was_found(qtbot, dock, model):

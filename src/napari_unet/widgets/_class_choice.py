@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
 
@@ -104,8 +106,9 @@ class ClassChoice(QWidget):
         if region is None or labels is None or self.combo.currentIndex() <= 0:
             return
         label = int(labels.selected_label)
-        touched = labels.mode != "erase" and (self._session.plane(labels)[region] == label).any()
-        if label > 0 and touched and label not in self._session.classes():
+        if label <= 0 or labels.mode == "erase" or label in self._session.classes():
+            return
+        if _is_new(self._session.plane(labels), label, region):
             _classes.set_class(labels, label, self.name)
 
     def _edit(self) -> None:
@@ -113,3 +116,9 @@ class ClassChoice(QWidget):
         table.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         table.accepted.connect(lambda: self.take(table.names))
         table.open()
+
+
+def _is_new(plane: NDArray[Any], label: int, painted: Region) -> bool:
+    """Whether a label is in `painted` alone; a cell that is touched up is outside of it too."""
+    inside = np.count_nonzero(plane[painted] == label)
+    return bool(inside) and inside == np.count_nonzero(plane == label)
