@@ -120,5 +120,9 @@ class ClassChoice(QWidget):
 
 def _is_new(plane: NDArray[Any], label: int, painted: Region) -> bool:
     """Whether a label is in `painted` alone; a cell that is touched up is outside of it too."""
+    rows, columns = (slice(max(0, side.start - 1), side.stop + 1) for side in painted)
     inside = np.count_nonzero(plane[painted] == label)
-    return bool(inside) and inside == np.count_nonzero(plane == label)
+    # mostly told beside the brush: all of a large plane takes longer than a move of it may
+    if not inside or np.count_nonzero(plane[rows, columns] == label) > inside:
+        return False
+    return inside == np.count_nonzero(plane == label)
