@@ -21,8 +21,11 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from napari_unet.core.files import expand, pair_by_stem, read_image, read_labels
+from napari_unet.core.file_pairs import pair_by_stem
+from napari_unet.core.label_files import read_labels
+from napari_unet.core.listing import expand
 from napari_unet.core.metrics import evaluate
+from napari_unet.core.pixels import read_image
 from napari_unet.core.start_models import START_MODELS
 from peers import PEERS
 from real_images import call

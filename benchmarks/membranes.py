@@ -23,7 +23,8 @@ import numpy as np
 import tifffile
 from skimage.segmentation import expand_labels
 
-from napari_unet.core.files import expand, read_labels
+from napari_unet.core.label_files import read_labels
+from napari_unet.core.listing import expand
 from napari_unet.core.metrics import adapted_rand_error
 from real_images import call
 

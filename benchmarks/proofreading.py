@@ -23,7 +23,10 @@ from qtpy.QtTest import QTest
 from scipy.ndimage import distance_transform_edt
 
 from gui_thread import spin, wait
-from napari_unet.core.files import expand, pair_by_stem, read_image, read_labels
+from napari_unet.core.file_pairs import pair_by_stem
+from napari_unet.core.label_files import read_labels
+from napari_unet.core.listing import expand
+from napari_unet.core.pixels import read_image
 from napari_unet.core.start_models import find_model_file
 from napari_unet.widgets import _layers, _planes
 from napari_unet.widgets._session import session

@@ -27,9 +27,12 @@ from torch.nn import functional
 from napari_unet.core.checkpoint import Model, load_model, save_model
 from napari_unet.core.config import AugmentConfig, InstanceConfig, TrainConfig
 from napari_unet.core.events import exhaust
-from napari_unet.core.files import expand, pair_by_stem, read_image, read_labels
+from napari_unet.core.file_pairs import pair_by_stem
+from napari_unet.core.label_files import read_labels
+from napari_unet.core.listing import expand
 from napari_unet.core.metrics import evaluate
 from napari_unet.core.models.zoom import COMMON, find_zoom
+from napari_unet.core.pixels import read_image
 from napari_unet.core.prediction import gather
 from napari_unet.core.resumable import is_resumable
 from napari_unet.core.starting import cell_diameters

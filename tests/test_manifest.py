@@ -14,7 +14,7 @@ from napari.layers import Image, Labels, Layer, Shapes
 from npe2 import PluginManager, PluginManifest
 
 import napari_unet
-from napari_unet.core.files import read_labels
+from napari_unet.core.label_files import read_labels
 from napari_unet.core.samples import SAMPLES
 
 ROOT = Path(__file__).parents[1]

@@ -42,8 +42,10 @@ def _read_samples(
     images: list[str], labels: list[str], class_names: Sequence[str] = ()
 ) -> tuple[list[Sample], tuple[str, ...]]:
     """Images with their labels, and the names of the classes: those that are given come first."""
-    from napari_unet.core.files import expand, pair_by_stem, read_image
+    from napari_unet.core.file_pairs import pair_by_stem
     from napari_unet.core.formats import read_one, remark_overlaps
+    from napari_unet.core.listing import expand
+    from napari_unet.core.pixels import read_image
     from napari_unet.core.types import Sample
 
     samples: list[Sample] = []

@@ -59,8 +59,9 @@ def run_weights(given: argparse.Namespace) -> dict[str, Any]:
     import tifffile
 
     from napari_unet.core.annotation import check_labels, weight_map
-    from napari_unet.core.files import expand, name_results, write_atomically
+    from napari_unet.core.files import name_results, write_atomically
     from napari_unet.core.formats import read_one
+    from napari_unet.core.listing import expand
     from napari_unet.core.types import Sample
 
     config = read_flags(WEIGHT_PRESETS[given.preset], given)

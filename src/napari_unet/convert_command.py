@@ -76,7 +76,9 @@ def run_convert(given: argparse.Namespace) -> dict[str, Any]:
 
 def _find(given: argparse.Namespace) -> tuple[list[Path], dict[Path, tuple[int, int]]]:
     """The files to convert, and how large the image of each is where that is said."""
-    from napari_unet.core.files import expand, pair_by_stem, read_image
+    from napari_unet.core.file_pairs import pair_by_stem
+    from napari_unet.core.listing import expand
+    from napari_unet.core.pixels import read_image
 
     paths = expand(given.labels, "labels")
     if given.size:

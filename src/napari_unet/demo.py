@@ -187,7 +187,7 @@ class _Walk:
         self._lines += filter(None, [f"training: {train.bar.sentence}", train.log.score])
 
     def _predict(self, viewer: Viewer, panels: Any) -> None:
-        from napari_unet.core.files import write_labels
+        from napari_unet.core.label_files import write_labels
         from napari_unet.core.metrics import evaluate
         from napari_unet.widgets import _layers
 

@@ -80,8 +80,9 @@ def _check(given: argparse.Namespace) -> None:
 
 def _judge_labels(given: argparse.Namespace) -> dict[str, Any]:
     from napari_unet.core.evaluation import score_cells
-    from napari_unet.core.files import expand, match_stems
+    from napari_unet.core.file_pairs import match_stems
     from napari_unet.core.label_planes import find_size, open_cells, side_by_side
+    from napari_unet.core.listing import expand
     from napari_unet.core.metrics import Scored, average
 
     pairs = match_stems(expand(given.truth, "truth"), expand(given.prediction, "predictions"))
@@ -105,7 +106,8 @@ def _check_output(given: argparse.Namespace, pairs: Sequence[tuple[Path, Path]])
 
 def _judge_models(given: argparse.Namespace) -> dict[str, Any]:
     from napari_unet.core.card import read_card
-    from napari_unet.core.files import expand, pair_by_stem
+    from napari_unet.core.file_pairs import pair_by_stem
+    from napari_unet.core.listing import expand
 
     pairs = pair_by_stem(expand(given.images), expand(given.truth, "truth"))
     _check_output(given, pairs)
@@ -169,8 +171,8 @@ def _tune(
 
 def _samples(pairs: Sequence[tuple[Path, Path]]) -> Iterator[Sample]:
     from napari_unet.core.annotation import check_labels
-    from napari_unet.core.files import read_image
     from napari_unet.core.formats import read_one
+    from napari_unet.core.pixels import read_image
     from napari_unet.core.types import Sample
 
     for path, truth in pairs:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.card import read_card
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import write_labels
+from napari_unet.core.label_files import write_labels
 from napari_unet.widgets import _regions
 from napari_unet.widgets._layers import KEY, REGIONS
 from napari_unet.widgets._session import session

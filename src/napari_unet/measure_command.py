@@ -42,7 +42,8 @@ def add_measure_flags(parser: argparse.ArgumentParser) -> None:
 
 def run_measure(given: argparse.Namespace) -> dict[str, Any]:
     """Measure the cells of label files, into one table as CSV."""
-    from napari_unet.core.files import expand, pair_by_stem
+    from napari_unet.core.file_pairs import pair_by_stem
+    from napari_unet.core.listing import expand
     from napari_unet.core.tables import join_tables, write_table
 
     paths = expand(given.labels, "labels")

@@ -85,7 +85,7 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
     """Label images with a model."""
     from napari_unet.core.card import read_card
     from napari_unet.core.files import name_results
-    from napari_unet.core.image_files import find_images
+    from napari_unet.core.listing import find_images
 
     if given.link and given.plane:
         raise InputError("--link is of whole stacks: leave --plane or --link out.")

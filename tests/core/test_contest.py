@@ -16,7 +16,7 @@ from napari_unet.core.entries import Entry, choose_entries
 from napari_unet.core.errors import InputError
 from napari_unet.core.evaluation import score_model, summarize
 from napari_unet.core.events import exhaust
-from napari_unet.core.files import read_labels
+from napari_unet.core.label_files import read_labels
 from napari_unet.core.metrics import Scored, score_image
 from napari_unet.core.models import MODELS
 from napari_unet.core.standings import Failed, Told

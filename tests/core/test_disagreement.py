@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_unet.core.disagreement import Tally, write_disagreements
-from napari_unet.core.files import read_labels, write_labels
+from napari_unet.core.label_files import read_labels, write_labels
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import expand, read_labels
+from napari_unet.core.label_files import read_labels
+from napari_unet.core.listing import expand
 from napari_unet.core.measuring import measure, measure_layers, spell_unit, summarise
 
 planes = arrays(

@@ -19,8 +19,9 @@ import torch
 from napari_unet.core import run as run_module
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
-from napari_unet.core.files import read_image, read_labels
+from napari_unet.core.label_files import read_labels
 from napari_unet.core.models.unet import UNetSegmenter
+from napari_unet.core.pixels import read_image
 from napari_unet.core.resumable import is_resumable, state_path
 from napari_unet.core.training import resume, train
 from napari_unet.core.training_log import log_path

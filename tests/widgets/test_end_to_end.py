@@ -23,7 +23,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QWidget
 from scipy import ndimage
 
-from napari_unet.core.files import read_labels
+from napari_unet.core.label_files import read_labels
 from napari_unet.core.metrics import evaluate
 from napari_unet.core.samples import make_sample
 from napari_unet.widgets import _layers

@@ -12,7 +12,7 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
 from fake_compute import FakeCompute, write_model
-from napari_unet.core.files import write_labels
+from napari_unet.core.label_files import write_labels
 from napari_unet.core.samples import make_sample
 from napari_unet.core.types import FileDone, PlaneDone, Resumed, TileDone
 from napari_unet.widgets import _layers, _model_files

@@ -25,13 +25,15 @@ from napari_unet.core.batch_results import (
 from napari_unet.core.checkpoint import Model, load_model
 from napari_unet.core.config import PredictConfig, to_dict
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import read_image, write_atomically, write_labels
+from napari_unet.core.files import write_atomically
 from napari_unet.core.formats import Format
 from napari_unet.core.formats.predicted import as_labelled
+from napari_unet.core.label_files import write_labels
 from napari_unet.core.large_job import hash_file
 from napari_unet.core.large_prediction import predict_large
 from napari_unet.core.lazy_image import is_large, open_image
 from napari_unet.core.mosaic import median_diameter
+from napari_unet.core.pixels import read_image
 from napari_unet.core.prediction import predict
 from napari_unet.core.stack import is_stack, open_stack
 from napari_unet.core.stack_prediction import predict_stack

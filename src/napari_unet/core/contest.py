@@ -25,7 +25,8 @@ from napari_unet.core.entries import Entry
 from napari_unet.core.errors import InputError
 from napari_unet.core.evaluation import score_model, summarize
 from napari_unet.core.events import relay
-from napari_unet.core.files import name_results, write_labels
+from napari_unet.core.files import name_results
+from napari_unet.core.label_files import write_labels
 from napari_unet.core.metrics import Scored
 from napari_unet.core.standings import ContestEvent, Failed, Outcome, Standing, Told
 from napari_unet.core.training import check_samples, train

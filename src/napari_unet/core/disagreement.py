@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.core.comparison import Difference, differ, explain_sample
-from napari_unet.core.files import read_labels, write_labels
+from napari_unet.core.label_files import read_labels, write_labels
 from napari_unet.core.types import Sample
 
 

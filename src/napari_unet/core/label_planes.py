@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import read_image
 from napari_unet.core.formats import FORMATS, find_format, read_one
 from napari_unet.core.formats.layers import split_layers
 from napari_unet.core.formats.tiff import open_planes
+from napari_unet.core.pixels import read_image
 from napari_unet.core.stack import Planes, is_stack, list_planes, open_stack
 
 

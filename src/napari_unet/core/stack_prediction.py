@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import read_labels, write_atomically, write_labels
+from napari_unet.core.files import write_atomically
+from napari_unet.core.label_files import read_labels, write_labels
 from napari_unet.core.linking import link_plane
 from napari_unet.core.mosaic import diameters
 from napari_unet.core.prediction import look_for_zoom, predict

@@ -13,7 +13,7 @@ from napari_unet.core.batch_results import RESULTS
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import name_results
-from napari_unet.core.image_files import find_images
+from napari_unet.core.listing import find_images
 from napari_unet.core.types import (
     BlockLabelled,
     ChunkWritten,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import IMAGE_SUFFIXES
 from napari_unet.core.formats.cellpose_seg import is_seg, read_seg, write_seg
 from napari_unet.core.formats.coco import read_coco, write_coco
 from napari_unet.core.formats.geojson import read_geojson, write_geojson
@@ -15,6 +14,7 @@ from napari_unet.core.formats.imagej_roi import read_rois, write_rois
 from napari_unet.core.formats.labelled import Labelled, remark_overlaps
 from napari_unet.core.formats.ome_zarr import is_zarr, read_zarr, write_zarr
 from napari_unet.core.formats.tiff import read_tiff, write_tiff
+from napari_unet.core.listing import IMAGE_SUFFIXES
 
 __all__ = [
     "FORMATS",

@@ -11,7 +11,7 @@ from skimage.segmentation import find_boundaries
 
 from napari_unet.core.damage import DAMAGE, give_reason
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import as_labels, write_atomically
+from napari_unet.core.files import write_atomically
 from napari_unet.core.formats.labelled import (
     Labelled,
     remark_background,
@@ -19,6 +19,7 @@ from napari_unet.core.formats.labelled import (
     remark_overlaps,
     remark_scores,
 )
+from napari_unet.core.label_files import as_labels
 
 _ALLOWED = frozenset(
     f"{module}.{name}"

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import as_labels
 from napari_unet.core.formats.labelled import (
     Labelled,
     remark_classes,
     remark_overlaps,
     remark_scores,
 )
+from napari_unet.core.label_files import as_labels
 from napari_unet.core.lazy_image import is_zarr
 from napari_unet.core.ngff import find_level, is_ours, make_labels, mark_finished, open_levels
 

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import as_labels, read_labels, write_labels
 from napari_unet.core.formats.labelled import (
     Labelled,
     remark_classes,
     remark_overlaps,
     remark_scores,
 )
+from napari_unet.core.label_files import as_labels, read_labels, write_labels
 from napari_unet.core.stack import Planes, is_stack, list_planes, open_stack
 
 _LOSSY = (".jpg", ".jpeg")
