@@ -43,13 +43,13 @@ def add_measure_flags(parser: argparse.ArgumentParser) -> None:
 def run_measure(given: argparse.Namespace) -> dict[str, Any]:
     """Measure the cells of label files, into one table as CSV."""
     from napari_unet.core.file_pairs import pair_by_stem
-    from napari_unet.core.listing import expand
+    from napari_unet.core.listing import expand, find_images
     from napari_unet.core.tables import join_tables, write_table
 
     paths = expand(given.labels, "labels")
     image_of: dict[Path, Path] = {}
     if given.images:
-        image_of = {label: image for image, label in pair_by_stem(expand(given.images), paths)}
+        image_of = {label: image for image, label in pair_by_stem(find_images(given.images), paths)}
     if len(given.scale) > 2:
         raise InputError("--scale takes one number, or the height and the width of a pixel.")
     check_target(given.output, [*paths, *image_of.values()])

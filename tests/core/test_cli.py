@@ -980,11 +980,20 @@ def test_axes_are_said_to_what_measures_and_scores(stacks, tmp_path):
 
 def test_a_zarr_of_labels_is_measured_and_scored(folder, tmp_path):
     labels, table = folder / "labels/cell0.tif", tmp_path / "cells.csv"
-    call("convert", labels, "-o", tmp_path, "--to", "zarr")
-    found = tmp_path / "cell0.zarr"
-    assert json.loads(call("measure", found, "-o", table, "--json").stdout)["cells"] == 20
-    done = call("evaluate", "--truth", labels, "--prediction", found, "--json")
-    assert json.loads(done.stdout)["ap50"] == 1
+    call("convert", labels, "-o", tmp_path / "labels", "--to", "zarr")
+    for found in (tmp_path / "labels", tmp_path / "labels" / "cell0.zarr"):
+        assert json.loads(call("measure", found, "-o", table, "--json").stdout)["cells"] == 20
+        done = call("evaluate", "--truth", labels, "--prediction", found, "--json")
+        assert json.loads(done.stdout)["ap50"] == 1
+    plane = imageio.imread(folder / "images" / "cell0.png")
+    (tmp_path / "images").mkdir()
+    image = tmp_path / "images" / "cell0.ome.zarr"
+    zarr.create_array(image, data=plane, dimension_names=("y", "x"))
+    for images in (image, image.parent, folder / "images" / "cell0.png"):
+        call("measure", tmp_path / "labels", "--images", images, "-o", table)
+        with table.open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert all(135 < float(row["intensity_mean"]) < 145 for row in rows)
 
 
 def test_images_and_labels_of_one_folder_are_learnt_as_such(folder, tmp_path):

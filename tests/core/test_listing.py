@@ -63,8 +63,10 @@ def test_what_nobody_may_look_into_is_a_sentence(
 def test_a_zarr_of_labels_stands_for_itself(tmp_path: Path) -> None:
     touch(tmp_path / "a.zarr", "zarr.json")
     assert expand(tmp_path / "a.zarr", "labels") == [tmp_path / "a.zarr"]
-    with pytest.raises(InputError, match="No images are in"):
-        expand(tmp_path / "a.zarr")
+    assert expand(tmp_path, "labels") == [tmp_path / "a.zarr"]
+    for images in (tmp_path / "a.zarr", tmp_path):
+        with pytest.raises(InputError, match="No images are in"):
+            expand(images)
 
 
 def test_no_paths_at_all_is_a_sentence() -> None:

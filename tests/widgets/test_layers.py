@@ -10,6 +10,7 @@ from napari.layers._layer_actions import _duplicate_layer
 
 from napari_unet.core.errors import InputError
 from napari_unet.widgets import _cell_layers, _layers, _planes, _regions
+from napari_unet.widgets._session import session
 
 PLACED = {
     "scale": (2.0, 0.5, 0.25),
@@ -317,3 +318,24 @@ def test_a_map_is_no_image_of_the_person(model, stack):
     assert isinstance(layer, Image)
     assert _layers.role_of(layer) == _layers.WEIGHTS
     assert _layers.role_of(stack) == ""
+
+
+def test_layers_of_ours_follow_their_image(model):
+    image = model.add_image(np.zeros((5, 20, 30), np.uint8), name="stack")
+    other = model.add_labels(np.zeros((5, 20, 30), int), name="own")
+    model.dims.set_current_step(0, 3)
+    session(model)
+    layers = [make(model) for make in makers(image, np.ones((20, 30), np.float32)).values()]
+    marker = _layers.add_marker(model, layers[0])
+    for name, value in PLACED.items():
+        setattr(image, name, value)
+    whole = [layer for layer in (*layers, marker) if _layers.role_of(layer) != _layers.WEIGHTS]
+    for layer in whole:
+        np.testing.assert_allclose(layer.data_to_world((2, 5, 7)), image.data_to_world((2, 5, 7)))
+        assert layer.units == image.units
+    (weights,) = set(layers) - set(whole)
+    np.testing.assert_allclose(weights.data_to_world((0, 5, 7)), image.data_to_world((3, 5, 7)))
+    np.testing.assert_array_equal(other.scale, (1, 1, 1))
+    model.layers.remove(image)
+    image.scale = (1, 1, 1)
+    np.testing.assert_allclose(layers[0].scale, PLACED["scale"])

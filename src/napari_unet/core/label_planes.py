@@ -14,6 +14,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.formats import FORMATS, find_format, read_one
 from napari_unet.core.formats.layers import split_layers
 from napari_unet.core.formats.tiff import open_planes
+from napari_unet.core.lazy_image import is_zarr, open_image
 from napari_unet.core.pixels import read_image
 from napari_unet.core.stack import Planes, is_stack, list_planes, open_stack
 
@@ -93,7 +94,7 @@ def _list_frames(path: Path, frames: Sequence[NDArray[Any]]) -> Planes:
 
 
 def open_images(path: Path, axes: str | None = None) -> Planes:
-    """The planes of an image file, (C, H, W) each, in the order of its axes.
+    """The planes of an image file, (C, H, W) each, in the order of its axes; a zarr has one.
 
     `axes` as of `open_labels`.
 
@@ -102,6 +103,8 @@ def open_images(path: Path, axes: str | None = None) -> Planes:
     InputError
         If it is a stack that cannot be opened; reading may raise it too.
     """
+    if is_zarr(path):
+        return [(str(path), partial(open_image(path).read, (slice(None), slice(None))))]
     said = axes if _is_tiff(path) else None
     if said is None and not is_stack(path):
         return [(str(path), partial(read_image, path))]

@@ -27,9 +27,9 @@ def expand(paths: str | Path | Iterable[str | Path], what: str = "images") -> li
         A folder stands for the image files directly in it. Hidden files are left out.
     what : str
         What is looked for, for the message: "images", "labels". Of anything but images a folder
-        stands for Cellpose's masks, which lie beside the images; else for its image files, of
-        `a.tif` and `a_masks.tif` for the latter; else for ROIs, COCO and GeoJSON; and one that is
-        a zarr stands for itself.
+        stands for Cellpose's masks, which lie beside the images; else for its image files and
+        zarrs, of `a.tif` and `a_masks.tif` for the latter; else for ROIs, COCO and GeoJSON; and
+        one that is a zarr stands for itself.
 
     Returns
     -------
@@ -108,13 +108,15 @@ def _expand_one(path: Path, what: str) -> list[Path]:
 
 
 def _choose(paths: Iterable[Path], what: str) -> list[Path]:
-    files = [path for path in paths if not path.name.startswith(".") and path.is_file()]
+    seen = [path for path in paths if not path.name.startswith(".")]
+    files = [path for path in seen if path.is_file()]
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     if what != "images":
         masks = [path for path in files if _OF_CELLPOSE.search(path.name)]
+        zarrs = [path for path in seen if path.is_dir() and is_zarr(path)]
         images = (
             masks
-            or leave_out_shown(images)
+            or leave_out_shown([*images, *zarrs])
             or [path for path in files if _OF_OTHERS.search(path.name)]
         )
     return sorted(images, key=_natural)

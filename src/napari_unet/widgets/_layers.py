@@ -139,16 +139,11 @@ def show_weights(
     shape = tuple(
         size if place is None else 1 for size, place in zip(shape_over(image), index, strict=True)
     )
-    translate = _origin(image, index)
     layer = find(viewer, WEIGHTS, image)
-    if layer is not None and layer.data.shape == shape:
-        if not np.array_equal(layer.translate, translate):
-            layer.scale, layer.translate = _scale(image), translate
-        layer.data = weights.reshape(shape)
-        return layer
     if layer is not None:
         layer.data = weights.reshape(shape)
-        layer.scale, layer.translate = _scale(image), translate
+        layer.metadata[KEY]["plane"] = index
+        put_over(layer, image)
         return layer
     layer = Image(
         weights.reshape(shape),
@@ -157,7 +152,7 @@ def show_weights(
         blending="translucent_no_depth",
         opacity=0.8,
         contrast_limits=(0.0, max(1.0, float(weights.max(initial=0.0)))),
-        **{**describe(WEIGHTS, image), "translate": translate},
+        **describe(WEIGHTS, image, index),
     )
     return add_quietly(viewer, layer, above=image)
 
@@ -221,13 +216,31 @@ def add_quietly(viewer: ViewerModel, layer: _AnyLayer, above: Layer | None = Non
     return layer
 
 
-def describe(role: str, image: Image | Labels | Shapes) -> dict[str, Any]:
-    """Name, role and place in the world of a layer that belongs to `image`."""
+def describe(
+    role: str, image: Image | Labels | Shapes, index: PlaneIndex | None = None
+) -> dict[str, Any]:
+    """Name, role and place in the world of a layer that belongs to `image`, or to one plane."""
+    ours = {"role": role, "image": image.name, "image_id": image.unique_id}
+    if index is not None:
+        ours["plane"] = index
     return {
         "name": f"{image.name} · {_NAMES[role]}",
-        "metadata": {KEY: {"role": role, "image": image.name, "image_id": image.unique_id}},
+        "metadata": {KEY: ours},
+        **_place(image, index),
+    }
+
+
+def put_over(layer: Layer, image: Image | Labels | Shapes) -> None:
+    """Put a layer of ours where its image, or its plane of it, lies in the world."""
+    for name, value in _place(image, layer.metadata[KEY].get("plane")).items():
+        if not np.array_equal(getattr(layer, name), value):
+            setattr(layer, name, value)
+
+
+def _place(image: Image | Labels | Shapes, index: PlaneIndex | None = None) -> dict[str, Any]:
+    return {
         "scale": _scale(image),
-        "translate": _origin(image),
+        "translate": _origin(image, index),
         "rotate": image.rotate,
         "shear": image.shear,
         "affine": np.array(image.affine.affine_matrix),
@@ -271,7 +284,7 @@ def fits(layer: Labels, image: Image) -> bool:
 def make_fit(layer: Labels, image: Image) -> None:
     if not fits(layer, image):
         layer.data = zeros_over(image, np.int32)
-        layer.scale, layer.translate = _scale(image), _origin(image)
+        put_over(layer, image)
 
 
 def _origin(image: Image, index: PlaneIndex | None = None) -> NDArray[np.float64]:

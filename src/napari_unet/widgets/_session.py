@@ -20,6 +20,7 @@ from napari_unet.core.types import Region, Sample
 from napari_unet.widgets import _classes, _dirty, _layers, _planes, _regions
 from napari_unet.widgets._channels import Channels
 from napari_unet.widgets._connections import Connections
+from napari_unet.widgets._follower import Follower
 from napari_unet.widgets._pixels import Pixels
 from napari_unet.widgets._planes import PlaneIndex, Reader
 
@@ -78,6 +79,7 @@ class Session:
         self._complete: tuple[Any, NDArray[np.bool_] | None] | None = None
         self._classes: dict[int, int] | None = None
         self._said_classes: Any = None
+        self._follower = Follower(viewer)
         self._connections = Connections()
         for name in ("inserted", "removed"):
             self._connections.connect(getattr(viewer.layers.events, name), self._on_layers)
