@@ -28,6 +28,7 @@ from napari_unet.core.config import (
 )
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
+from napari_unet.core.formats.ome_zarr import read_zarr
 from napari_unet.core.instances import label_instances
 from napari_unet.core.large_prediction import predict_large
 from napari_unet.core.lazy_image import find_percentiles, open_image
@@ -229,6 +230,8 @@ def test_a_stop_leaves_what_can_be_read_and_gone_on_with(either, undisturbed, tm
     part = read_labels(output)
     assert part.shape == whole.shape
     assert np.array_equal(part[part > 0], whole[part > 0])
+    with pytest.raises(InputError, match="was stopped: run its command again"):
+        read_zarr(output, None)  # half of the cells are not to be taken for all
     events = []
     run(model, image, output, events.append)
     np.testing.assert_array_equal(read_labels(output), whole)
@@ -236,6 +239,7 @@ def test_a_stop_leaves_what_can_be_read_and_gone_on_with(either, undisturbed, tm
     tiles = [e for e in events if isinstance(e, TileDone)]
     assert len(tiles) == 20 - events[0].tiles <= 20 - min(after, 20)
     assert isinstance(event, {3: TileDone, 24: BlockLabelled, 36: ChunkWritten}[after])
+    np.testing.assert_array_equal(read_zarr(output, None)[0].labels, whole)
 
 
 def test_another_threshold_only_labels(either, tmp_path):

@@ -135,6 +135,12 @@ def mark_finished(path: Path) -> None:
     group.attrs[OURS] = {**(about if isinstance(about, dict) else {}), "finished": True}
 
 
+def is_finished(path: Path) -> bool:
+    """Whether nothing is missing: False of what `make_labels` made and nobody marked."""
+    about = zarr.open_group(path, mode="r").attrs.get(OURS) if is_ours(path) else None
+    return not isinstance(about, dict) or bool(about.get("finished", True))
+
+
 def _describe(levels: int, pixel_size: tuple[float, float], unit: str) -> dict[str, Any]:
     axis: dict[str, str] = {"type": "space", **({"unit": unit} if unit else {})}
     datasets = [

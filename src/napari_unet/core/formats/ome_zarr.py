@@ -17,7 +17,14 @@ from napari_unet.core.formats.labelled import (
 )
 from napari_unet.core.label_files import as_labels
 from napari_unet.core.lazy_image import is_zarr
-from napari_unet.core.ngff import find_level, is_ours, make_labels, mark_finished, open_levels
+from napari_unet.core.ngff import (
+    find_level,
+    is_finished,
+    is_ours,
+    make_labels,
+    mark_finished,
+    open_levels,
+)
 
 _CHUNK = 512  # px
 
@@ -30,9 +37,13 @@ def read_zarr(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
     Raises
     ------
     InputError
-        It is no such image.
+        It is no such image, or a prediction that was stopped in the middle.
     """
     level = find_level(path)
+    if not is_finished(path):
+        raise InputError(
+            f"“{path}” is a prediction that was stopped: run its command again to finish it."
+        )
     planes = [n for axis, n in zip(level.axes, level.array.shape, strict=True) if axis not in "YX"]
     if any(n > 1 for n in planes):
         raise InputError(f"“{path}” has several planes: give that of one.")
