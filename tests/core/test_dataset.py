@@ -63,7 +63,7 @@ def test_a_tile_of_the_images_size_is_the_image(discs):
     ready = normalize(square.image)
     np.testing.assert_allclose(batch.image[0], ready, atol=1e-3)
     (target,) = UNetSegmenter(PLAN).targets([square], WeightConfig())
-    np.testing.assert_array_equal(batch.index[0], target.index)
+    np.testing.assert_array_equal(batch.index[0], target.maps[0])
 
 
 def test_whole_images_are_held_out_where_there_are_enough(discs):

@@ -195,8 +195,8 @@ def test_weights_of_pixels_are_of_no_use_but_classes_are():
     sample = Sample(labels[None].astype(np.float32), labels, classes={9: 2})
     segmenter = MaskRCNNSegmenter(MaskRCNNConfig(classes=2))
     (target,) = segmenter.targets([sample], WeightConfig())
-    assert target.kind[5, 5] == 1
-    assert target.kind[21, 21] == 2
+    assert target.maps[1, 5, 5] == 1
+    assert target.maps[1, 21, 21] == 2
     assert not target.known[0, 0]
 
 

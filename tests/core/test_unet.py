@@ -129,11 +129,12 @@ def test_targets_weigh_classes_by_the_papers_w_c_and_nothing_unsaid():
     sample = Sample(np.zeros((1, 20, 20)), labels, complete, {2: 2})
     segmenter = UNetSegmenter(UNetConfig(classes=2))
     (target,) = segmenter.targets([sample], WeightConfig(w0=0, class_weights="balanced"))
-    assert (target.weight[~complete] == 0).all()
+    index, weight, *_ = target.maps
+    assert (weight[~complete] == 0).all()
     counts = {0: 18 * 18 - 16 - 36, 1: 16, 2: 36}
     for k, n in counts.items():
         expected = 18 * 18 / (3 * n)
-        assert target.weight[complete & (target.index == k)] == pytest.approx(expected, rel=1e-6)
+        assert weight[complete & (index == k)] == pytest.approx(expected, rel=1e-6)
 
 
 def test_of_falks_weights_the_rim_is_of_the_class_and_both_parts_make_the_whole():
@@ -141,8 +142,9 @@ def test_of_falks_weights_the_rim_is_of_the_class_and_both_parts_make_the_whole(
     labels[5:15, 5:35], labels[19:30, 5:35] = 1, 2
     sample, falk = Sample(np.zeros((1, 40, 40)), labels), WEIGHT_PRESETS["falk-2019"]
     (target,) = UNetSegmenter(UNetConfig()).targets([sample], falk)
-    np.testing.assert_allclose(target.weight + target.border, weight_map(sample, falk), atol=1e-5)
-    beside = target.weight[15, 10]  # v_bal + (1 − v_bal)·exp(−1/2σ1²)
+    _, weight, border, _ = target.maps
+    np.testing.assert_allclose(weight + border, weight_map(sample, falk), atol=1e-5)
+    beside = weight[15, 10]  # v_bal + (1 − v_bal)·exp(−1/2σ1²)
     assert beside == pytest.approx(0.1 + 0.9 * math.exp(-1 / 200), rel=1e-5)
 
 

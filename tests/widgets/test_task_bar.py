@@ -96,3 +96,22 @@ def test_not_startable(qtbot, bar):
     assert not bar.button.isEnabled()
     bar.ready()
     assert bar.button.isEnabled()
+
+
+def test_what_is_not_known_blinks_slowly(bar):
+    """Qt's own animation paints the window, and with it the canvas, thirty times a second."""
+    bar.prepare("preparing")
+    assert bar._progress.maximum() > 0
+    assert bar._pulse.isActive()
+    assert bar._pulse.interval() >= 250
+    seen = []
+    for _ in range(3):
+        seen.append(bar._progress.value())
+        bar._pulse.timeout.emit()
+    assert seen[0] == seen[2] != seen[1]
+    bar.run("half", 0.5)
+    assert not bar._pulse.isActive()
+    bar.run("some")
+    assert bar._pulse.isActive()
+    bar.finish("done")
+    assert not bar._pulse.isActive()

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QFontDatabase, QGuiApplication
 from qtpy.QtWidgets import (
     QHBoxLayout,
@@ -32,6 +32,7 @@ _REPORTED = (
     "torchvision",
 )
 _STEPS = 1000
+_PULSE_MS = 500
 
 
 class TaskState(StrEnum):
@@ -86,6 +87,12 @@ class TaskBar(QWidget):
         self._progress = QProgressBar()
         self._progress.setTextVisible(False)
         self._progress.setFixedHeight(4)
+        self._progress.setRange(0, _STEPS)
+        # Qt's own animation paints the window thirty times a second, and with it the canvas: where
+        # no GPU draws, that takes half of two processors from the work that is waited for
+        self._pulse = QTimer(self)
+        self._pulse.setInterval(_PULSE_MS)
+        self._pulse.timeout.connect(self._on_pulse)
         policy = self._progress.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self._progress.setSizePolicy(policy)
@@ -174,21 +181,14 @@ class TaskBar(QWidget):
         if self._state is TaskState.STOPPING:
             return
         self._show(TaskState.PREPARING, sentence)
-        self._progress.setRange(0, 0)
+        self._show_fraction(None)
 
     def run(self, sentence: str, fraction: float | None = None) -> None:
         """The work runs; `fraction` of it is done, None where that is not known."""
         if self._state is TaskState.STOPPING:
             return
         self._show(TaskState.RUNNING, sentence)
-        if fraction is None:
-            self._progress.setRange(0, 0)
-        else:
-            self._progress.setRange(0, _STEPS)
-            # Qt repaints a progress bar within setValue, and with it the canvas: 100 ms a step
-            self._progress.setUpdatesEnabled(False)
-            self._progress.setValue(round(_STEPS * min(1.0, max(0.0, fraction))))
-            self._progress.setUpdatesEnabled(True)
+        self._show_fraction(fraction)
 
     def stop(self, sentence: str = "stopping") -> None:
         """Stop was asked for."""
@@ -217,12 +217,32 @@ class TaskBar(QWidget):
         self._button.setText("Stop" if busy else self._verb)
         self._button.setEnabled(state is not TaskState.STOPPING)
         self._progress.setVisible(busy)
+        if not busy:
+            self._pulse.stop()
         if busy:
             self._continue.hide()
         if state is not TaskState.FAILED:
             self._failure.hide()
             self._details_button.setChecked(False)
             self._details.hide()
+
+    def _show_fraction(self, fraction: float | None) -> None:
+        """Fill the bar so far; where the fraction is not known it blinks."""
+        if fraction is not None:
+            self._pulse.stop()
+            self._fill(round(_STEPS * min(1.0, max(0.0, fraction))))
+        elif not self._pulse.isActive():
+            self._fill(0)
+            self._pulse.start()
+
+    def _on_pulse(self) -> None:
+        self._fill(0 if self._progress.value() else _STEPS)
+
+    def _fill(self, steps: int) -> None:
+        # Qt repaints a progress bar within setValue, and with it the canvas: 100 ms a step
+        self._progress.setUpdatesEnabled(False)
+        self._progress.setValue(steps)
+        self._progress.setUpdatesEnabled(True)
 
     def _on_click(self) -> None:
         if self._state in (TaskState.PREPARING, TaskState.RUNNING):

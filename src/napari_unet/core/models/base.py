@@ -26,23 +26,26 @@ if TYPE_CHECKING:
     from napari_unet.core.tile_store import TileStore
 
 
+@dataclass(frozen=True, eq=False)
 class Target(ABC):
     """What one image teaches, as maps of its size: what any family's target can be made of.
 
     Tiles of the maps are warped as the image is, by the nearest pixel, and `Segmenter.collate`
     makes the family's own batch of them. A target that cannot be warped pixel by pixel, such as
     boxes, is found there, in the warped tile: so it is that of the tile as the network sees it.
+
+    Attributes
+    ----------
+    maps : (M, H, W) float32 array
+        All that it teaches.
     """
+
+    maps: NDArray[np.float32]
 
     @property
     @abstractmethod
     def known(self) -> NDArray[np.bool_]:
         """(H, W) bool: where it teaches something; tiles are drawn around such pixels."""
-
-    @property
-    @abstractmethod
-    def maps(self) -> NDArray[np.float32]:
-        """(M, H, W) float32: all that it teaches."""
 
 
 @dataclass(frozen=True, eq=False)

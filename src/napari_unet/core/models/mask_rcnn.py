@@ -142,7 +142,8 @@ class MaskRCNNSegmenter(Segmenter):
                     "begin a new training to learn a further class."
                 )
             cell = name_densely(np.maximum(sample.labels, 0))[0]
-            targets.append(CellTarget(np.where(known, cell, -1).astype(np.int32), kind))
+            maps = np.stack([np.where(known, cell, -1), kind]).astype(np.float32)
+            targets.append(CellTarget(maps))
         return targets
 
     def collate(self, image: Tensor, maps: Tensor) -> CellBatch:

@@ -19,29 +19,17 @@ _SLIVER = 0.25  # of the area of a small cell: less of one that the tile cuts is
 _FEWEST = 4  # px: smaller parts are left by the warping
 
 
-@dataclass(frozen=True, eq=False)
 class CellTarget(Target):
-    """What one image teaches about its cells.
+    """What one image teaches about its cells; its maps are, in this order:
 
-    Attributes
-    ----------
-    cell : (H, W) int32 array
-        The cells 1 … n; 0 background, −1 not said.
-    kind : (H, W) uint8 array
-        Class 1 … K of the cell at each pixel, 0 where there is none.
+    - the cells 1 … n; 0 background, −1 not said;
+    - the class 1 … K of the cell at each pixel, 0 where there is none.
     """
-
-    cell: NDArray[np.int32]
-    kind: NDArray[np.uint8]
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        known: NDArray[np.bool_] = self.cell != _UNSAID
+        known: NDArray[np.bool_] = self.maps[0] != _UNSAID
         return known
-
-    @property
-    def maps(self) -> NDArray[np.float32]:
-        return np.stack([self.cell, self.kind]).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

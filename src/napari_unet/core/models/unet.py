@@ -40,36 +40,21 @@ if TYPE_CHECKING:
 _LARGE = 2**20  # px
 
 
-@dataclass(frozen=True, eq=False)
 class PixelTarget(Target):
-    """What one image teaches about each pixel.
+    """What one image teaches about each pixel; its maps are, in this order:
 
-    Attributes
-    ----------
-    index : (H, W) int32 array
-        Its class.
-    weight : (H, W) float32 array
-        How much each pixel counts for its class: w_c, and the rim of Falk et al. 2019; 0 where
-        nothing was said.
-    border : (H, W) float32 array
-        How much more it counts for parting cells: the border term w0·exp(−(d1 + d2)²/2σ²); 0
-        where nothing was said.
-    distance : (H, W) float32 array
-        How deep it lies in its cell, 0 to 1: `distances.relative_distance`.
+    - its class;
+    - weight: how much it counts for its class, w_c and the rim of Falk et al. 2019; 0 where nothing
+      was said;
+    - border: how much more it counts for parting cells, the border term w0·exp(−(d1 + d2)²/2σ²); 0
+      where nothing was said;
+    - distance: how deep it lies in its cell, 0 to 1: `distances.relative_distance`.
     """
-
-    index: NDArray[np.int32]
-    weight: NDArray[np.float32]
-    border: NDArray[np.float32]
-    distance: NDArray[np.float32]
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        return self.weight > 0
-
-    @property
-    def maps(self) -> NDArray[np.float32]:
-        return np.stack([self.index.astype(np.float32), self.weight, self.border, self.distance])
+        known: NDArray[np.bool_] = self.maps[1] > 0
+        return known
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,20 +138,16 @@ class UNetSegmenter(Segmenter):
         class_weights = class_weight_values(counts, weights.class_weights)
         targets = []
         for sample, classes, said in zip(samples, index, known, strict=True):
-            border = border_term(sample.labels, weights)
-            border *= said
-            weight = (class_weights[classes] * said).astype(np.float32)
+            maps = np.empty((4, *said.shape), np.float32)  # made in place: an image may be large
+            maps[0] = classes
+            np.multiply(class_weights[classes], said, out=maps[1])
+            np.multiply(border_term(sample.labels, weights), said, out=maps[2])
             if weights.w1:  # the rim of Falk et al. makes up for a low weight of the background
                 rim = border_term(sample.labels, dataclasses.replace(weights, w0=0.0)) * said
-                weight, border = weight + rim, border - rim
-            targets.append(
-                PixelTarget(
-                    index=classes.astype(np.int32),
-                    weight=weight,
-                    border=border,
-                    distance=relative_distance(sample.labels),
-                )
-            )
+                maps[1] += rim
+                maps[2] -= rim
+            maps[3] = relative_distance(sample.labels)
+            targets.append(PixelTarget(maps))
         return targets
 
     def collate(self, image: Tensor, maps: Tensor) -> PixelBatch:
