@@ -320,6 +320,19 @@ def test_a_map_is_no_image_of_the_person(model, stack):
     assert _layers.role_of(stack) == ""
 
 
+def test_a_stroke_under_way_on_predicted_cells_is_kept(model):
+    image = model.add_image(np.zeros((20, 30), np.uint8), name="flat")
+    cells = np.ones((20, 30), np.int32)
+    layer = _cell_layers.show_prediction(model, image, cells)
+    with layer.block_history():  # from the press of the button to its release
+        layer.paint((10, 10), 7)
+        new = _cell_layers.show_prediction(model, image, np.full((20, 30), 2, np.int32))
+        layer.paint((12, 12), 7)
+    assert new is not layer
+    assert layer.data[10, 10] == layer.data[12, 12] == 7
+    assert not (new.data == 7).any()
+
+
 def test_layers_of_ours_follow_their_image(model):
     image = model.add_image(np.zeros((5, 20, 30), np.uint8), name="stack")
     other = model.add_labels(np.zeros((5, 20, 30), int), name="own")

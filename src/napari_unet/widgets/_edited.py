@@ -31,8 +31,8 @@ def unwatched(layer: Cells) -> Iterator[None]:
 
 
 def is_edited(layer: Cells) -> bool:
-    """Whether somebody changed its cells."""
-    return KEY in layer.metadata
+    """Whether somebody changed its cells, or is about to: of a stroke napari tells at its end."""
+    return KEY in layer.metadata or bool(getattr(layer, "_staged_history", ()))
 
 
 def set_aside(layer: Cells, role: str) -> bool:
