@@ -1,9 +1,10 @@
 """Neurites in electron microscopy: the error measures of the ISBI 2012 challenge.
 
-    python benchmarks/membranes.py DATA/isbi2012_em [--minutes 12] [any flag of `train`]
+    python benchmarks/membranes.py DATA/isbi2012_em [--minutes 12] [--keep MODEL] [any flag of `train`]
 
-Trained through the public command line on the first sixteen slices of `train`; whether and where
-cells are split is chosen on its last four, and `val` is scored once. Adapted Rand error as in
+Trained through the public command line on the first sixteen slices of `train` (a model that `--keep`
+kept before is taken as it is); whether and where cells are split is chosen on its last four, and
+`val` is scored once. Adapted Rand error as in
 `napari_unet.core.metrics`, of neurites that were grown until they meet: the challenge thins
 borders before it counts (Arganda-Carreras et al. 2015, V^Rand after border thinning), as a wide
 border is no error of the segmentation; `rand_error_as_drawn` is without that. Pixel error is the
@@ -33,9 +34,12 @@ _FIT = 16
 _ALWAYS = ("--tta", "--no-fill-holes", "--min-score", 0, "--min-size", 10)
 """As in the paper's own test the mean over turns; a neurite that runs round others is no hole."""
 _WAYS = [
-    ("--split", split, "--threshold", threshold)
-    for split in ("watershed", "none")
-    for threshold in (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    ("--threshold", threshold, *split)
+    for threshold in (0.3, 0.5, 0.7)
+    for split in (
+        ("--split", "none"),
+        *(("--split", "watershed", "--neck", neck) for neck in (0.3, 0.5, 0.7)),
+    )
 ]
 
 
@@ -60,16 +64,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--keep", type=Path, metavar="MODEL", help="where the model stays")
     given, flags = parser.parse_known_args()
     train, val = given.folder / "train", given.folder / "val"
     images, labels = expand(train / "images"), expand(train / "labels", "labels")
     with tempfile.TemporaryDirectory() as scratch:
-        model = Path(scratch) / "model.safetensors"
-        call(
-            *("train", "--images", *images[:_FIT], "--labels", *labels[:_FIT]),
-            *("--val-images", *images[_FIT:], "--val-labels", *labels[_FIT:]),
-            *("-o", model, "--minutes", given.minutes, *flags),
-        )
+        model = given.keep or Path(scratch) / "model.safetensors"
+        if not model.exists():
+            call(
+                *("train", "--images", *images[:_FIT], "--labels", *labels[:_FIT]),
+                *("--val-images", *images[_FIT:], "--val-labels", *labels[_FIT:]),
+                *("-o", model, "--minutes", given.minutes, *flags),
+            )
         tried = {way: score(model, images[_FIT:], train, way) for way in _WAYS}
         way = min(tried, key=lambda each: tried[each]["rand_error"])
         scores = score(model, expand(val / "images"), val, way)

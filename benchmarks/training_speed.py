@@ -25,13 +25,16 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from napari_unet.core.allocation import keep_freed_memory
 from napari_unet.core.annotation import weight_map
 from napari_unet.core.config import TrainConfig
 from napari_unet.core.device import resolve_device
 from napari_unet.core.models.unet import UNetSegmenter
 from napari_unet.core.normalize import normalize
+from napari_unet.core.optimizing import make_optimizer
 from napari_unet.core.prediction import autocast, place
 from napari_unet.core.samples import make_sample
+from napari_unet.core.starting import cell_diameters
 from napari_unet.core.training import train
 from napari_unet.core.types import Sample, Stepped
 
@@ -62,7 +65,7 @@ def bare(segmenter: UNetSegmenter, batches: Iterator[tuple], device: str) -> Ite
     """Forward, loss, backward, step; what is not a tensor of the batch costs nothing here."""
     where = resolve_device(device)
     net = place(copy.deepcopy(segmenter.net), where).train()
-    optimizer = torch.optim.AdamW(net.parameters(), 1e-3)
+    optimizer = make_optimizer(segmenter.with_net(net), TrainConfig())
     for image, index, weight in batches:
         with autocast(where):
             logits = net(image)[:, :2]
@@ -131,12 +134,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
+    keep_freed_memory()  # as the command line and the compute process do
     where = resolve_device(given.device)
     sample = make_sample("fluorescence", (SIZE, SIZE))
     config = TrainConfig(
         steps=10_000, batch_size=BATCH, tile=TILE, device=given.device, val_fraction=0
     )
-    plan = UNetSegmenter.configure("default", 1, 1, np.array([20.0]))
+    plan = UNetSegmenter.configure("default", 1, 1, cell_diameters([sample]))
     segmenter = UNetSegmenter(plan)
     loops = {
         "ours": lambda: ours(sample, config),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
 from napari_unet.core import proofreading
+from napari_unet.core.annotation import supervision
 from napari_unet.core.errors import InputError
 from napari_unet.core.proofreading import (
     Verdict,
@@ -22,6 +23,7 @@ from napari_unet.core.proofreading import (
     reshape,
     split_along,
     split_by_seeds,
+    surround,
 )
 from napari_unet.core.samples import make_sample
 from napari_unet.core.uncertainty import rank_cells
@@ -303,3 +305,29 @@ def test_a_whole_cell_may_end_at_the_edge_of_the_plane():
     cell = whole_at(prediction, np.zeros_like(prediction), (2, 2), whole)
     annotation = np.zeros_like(prediction)
     np.testing.assert_array_equal(apply(annotation, accept(annotation, cell, 1)) == 1, whole)
+
+
+def test_beside_an_accepted_cell_is_background_and_no_other_cell(two):
+    prediction, annotation = two
+    cell = find_cell(prediction, annotation, (30, 30))
+    edit = surround(accept(annotation, cell, 1), prediction, annotation)
+    after = apply(annotation, edit)
+    np.testing.assert_array_equal(after == 1, prediction == 3)
+    near = ndi.binary_dilation(prediction == 3, np.ones((3, 3)), 2)
+    np.testing.assert_array_equal(after == -1, near & (prediction == 0))
+    assert supervision(after).sum() < 0.2 * after.size  # all else is as unsaid as before
+
+    other = find_cell(prediction, after, (30, 53))
+    both = apply(after, surround(accept(after, other, 2), prediction, after))
+    np.testing.assert_array_equal(both == 1, prediction == 3)
+    np.testing.assert_array_equal(both == 2, prediction == 7)
+
+
+def test_a_frame_that_counts_as_painted_stays_one(two):
+    prediction, annotation = two
+    annotation[50:55, 5:10] = 4
+    edit = accept(annotation, find_cell(prediction, annotation, (30, 30)), 5)
+    assert surround(edit, prediction, annotation) is edit
+    unsigned = np.zeros(annotation.shape, np.uint8)  # has no -1
+    edit = accept(unsigned, find_cell(prediction, unsigned, (30, 30)), 5)
+    assert surround(edit, prediction, unsigned) is edit

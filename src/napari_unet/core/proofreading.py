@@ -29,6 +29,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 _FIRST_WINDOW = 64  # px
 _BRIDGE = 2  # px: the widest gap that is closed between two cells that are joined
+_RIM = 2  # px
 _CROSS = ndi.generate_binary_structure(2, 1)
 _SQUARE = ndi.generate_binary_structure(2, 2)
 
@@ -265,6 +266,31 @@ def reshape(
     if ndi.label(mask, _SQUARE)[1] != 1:
         raise InputError("The cell is too thin for that: nothing whole would be left of it.")
     return _write(annotation, cell, [(mask, cell.label or label)])
+
+
+def surround(edit: Edit, prediction: NDArray[Any], annotation: NDArray[Any]) -> Edit:
+    """Say too that right beside what becomes a cell there is background: to accept an outline is to
+    say what lies outside of it.
+
+    Where an annotation says nothing of background all of the frame counts as annotated: a few cells
+    that were accepted would teach that all others are none. Where that is so already, as cells were
+    painted before, it is left so.
+
+    Parameters
+    ----------
+    edit : Edit
+    prediction, annotation : (H, W) arrays of integers
+        As they are before the edit. Nothing is said of a pixel of which they say something, and
+        nothing where the annotation cannot hold -1.
+    """
+    is_complete = (annotation > 0).any() and not (annotation < 0).any()
+    if is_complete or annotation.dtype.kind != "i":
+        return edit
+    labels = edit.labels.copy()
+    new = (labels > 0) & (labels != annotation[edit.box])
+    near = ndi.binary_dilation(new, _SQUARE, _RIM)
+    labels[near & (labels == 0) & (prediction[edit.box] == 0)] = -1
+    return Edit(edit.box, labels)
 
 
 def judge_cells(prediction: NDArray[Any], annotation: NDArray[Any]) -> dict[int, Verdict]:

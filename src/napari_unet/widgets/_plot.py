@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 from napari_unet.widgets._still_plot import hold_still
 
 _MAX_POINTS = 600
-_REDRAW_MS = 200
+_REDRAW_MS = 500  # each time Qt paints the window, and with it the canvas
 _DOTS = {"symbol": "o", "symbolSize": 5, "symbolPen": None}
 
 

@@ -99,7 +99,7 @@ class Proofreader:
     def write(self, make: Callable[[NDArray[Any], int], Edit]) -> None:
         """Write what `make(annotation, free label)` says into the annotation.
 
-        The annotation is made where there is none yet.
+        The annotation is made where there is none yet. What is beside a new cell is background.
 
         Raises
         ------
@@ -107,9 +107,9 @@ class Proofreader:
             That of `make`, or the annotation cannot hold -1.
         """
         session = self._session
-        _, annotation = self.planes()
+        predicted, annotation = self.planes()
         free = 1 if session.labels is None else _tools.find_free_label(session, session.labels)
-        edit = make(annotation, free)
+        edit = proofreading.surround(make(annotation, free), predicted, annotation)
         self._fresh = free if edit.labels.max(initial=0) >= free else 0
         layer = session.labels or session.add_annotation()
         if edit.labels.min(initial=0) < 0 and np.dtype(layer.dtype).kind != "i":

@@ -11,7 +11,7 @@ from napari_unet.widgets._device_badge import short_name
 from napari_unet.widgets._plot import CurvePlot
 from napari_unet.widgets._task_bar import TaskBar
 
-_STATUS_MS = 100
+_STATUS_MS = 250
 
 
 class TrainingLog(QWidget):

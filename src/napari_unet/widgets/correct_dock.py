@@ -96,7 +96,8 @@ class CorrectDock(Dock):
         self.walk = QCheckBox("go on by itself")
         self.walk.setToolTip("to the next doubtful cell, once one was accepted or rejected")
         self.walk.setChecked(True)
-        accept = self._button("Accept", "Shift-A", "it is a cell as it is", self.accept)
+        as_it_is = "it is a cell as it is, and beside it is background where no other is predicted"
+        accept = self._button("Accept", "Shift-A", as_it_is, self.accept)
         reject = self._button("Reject", "Shift-R", "there is no cell: background", self.reject)
         undo = make_button("Undo", "the last edit of the annotation; Ctrl-Z on its layer")
         undo.clicked.connect(self.undo)
