@@ -1,15 +1,15 @@
 """Neurites in electron microscopy: the error measures of the ISBI 2012 challenge.
 
-    python benchmarks/membranes.py DATA/isbi2012_em [--minutes 12] [--keep MODEL] [any flag of `train`]
+    python benchmarks/membranes.py DATA/isbi2012_em [--minutes 12] [--keep MODEL] [flags of `train`]
 
-Trained through the public command line on the first sixteen slices of `train` (a model that `--keep`
-kept before is taken as it is); whether and where cells are split is chosen on its last four, and
-`val` is scored once. Adapted Rand error as in
-`napari_unet.core.metrics`, of neurites that were grown until they meet: the challenge thins
-borders before it counts (Arganda-Carreras et al. 2015, V^Rand after border thinning), as a wide
-border is no error of the segmentation; `rand_error_as_drawn` is without that. Pixel error is the
-share of pixels on the wrong side of probability 0.5, against the published truth. Neighbouring
-slices resemble each other, and the challenge's own test set is another volume.
+Trained through the public command line on the first sixteen slices of `train` (a model that is at
+`--keep` already is taken as it is); whether and where cells are split is chosen on its last four,
+and `val` is scored once. Adapted Rand error as in `napari_unet.core.metrics`, of neurites that were
+grown until they meet: the challenge thins borders before it counts (Arganda-Carreras et al. 2015,
+V^Rand after border thinning), as a wide border is no error of the segmentation;
+`rand_error_as_drawn` is without that. Pixel error is the share of pixels on the wrong side of
+probability 0.5, against the published truth. Neighbouring slices resemble each other, and the
+challenge's own test set is another volume.
 """
 
 from __future__ import annotations
