@@ -329,11 +329,16 @@ def test_a_stroke_under_way_on_predicted_cells_is_kept(model):
         new = _cell_layers.show_prediction(model, image, np.full((20, 30), 2, np.int32))
         layer.paint((12, 12), 7)
     assert new is not layer
+    with new.block_history():
+        new.paint((5, 5), 9)
+    later = _cell_layers.show_prediction(model, image, cells)
+    assert later is not new
+    assert new.data[5, 5] == 9
     assert layer.data[10, 10] == layer.data[12, 12] == 7
     assert not (new.data == 7).any()
 
 
-def test_layers_of_ours_follow_their_image(model):
+def test_layers_of_ours_follow_their_image(qtbot, model):
     image = model.add_image(np.zeros((5, 20, 30), np.uint8), name="stack")
     other = model.add_labels(np.zeros((5, 20, 30), int), name="own")
     model.dims.set_current_step(0, 3)
@@ -342,13 +347,32 @@ def test_layers_of_ours_follow_their_image(model):
     marker = _layers.add_marker(model, layers[0])
     for name, value in PLACED.items():
         setattr(image, name, value)
+    (weights,) = [layer for layer in layers if _layers.role_of(layer) == _layers.WEIGHTS]
+    qtbot.waitUntil(lambda: np.array_equal(weights.scale, image.scale))
+    qtbot.waitUntil(lambda: np.array_equal(marker.scale, image.scale))
     whole = [layer for layer in (*layers, marker) if _layers.role_of(layer) != _layers.WEIGHTS]
     for layer in whole:
         np.testing.assert_allclose(layer.data_to_world((2, 5, 7)), image.data_to_world((2, 5, 7)))
         assert layer.units == image.units
-    (weights,) = set(layers) - set(whole)
     np.testing.assert_allclose(weights.data_to_world((0, 5, 7)), image.data_to_world((3, 5, 7)))
     np.testing.assert_array_equal(other.scale, (1, 1, 1))
-    model.layers.remove(image)
-    image.scale = (1, 1, 1)
+    image.data = np.zeros((20, 30), np.uint8)  # ours are of what it was
+    image.scale = (1, 1)
+    qtbot.wait(250)
     np.testing.assert_allclose(layers[0].scale, PLACED["scale"])
+
+
+def test_a_prediction_knows_where_the_network_has_looked(model):
+    image = model.add_image(np.zeros((3, 20, 30), np.uint8), name="stack")
+    index, part = (1, None, None), (slice(0, 20), slice(0, 10))
+    layer = _cell_layers.show_prediction(model, image, np.ones((20, 10), np.int32), part, index)
+    seen = _cell_layers.find_predicted(layer, index)
+    assert seen[:, :10].all()
+    assert not seen[:, 10:].any()
+    more = (slice(5, 9), slice(20, 25))
+    _cell_layers.show_piece(model, image, np.ones((4, 5), np.int32), more, index)
+    assert _cell_layers.find_predicted(layer, index).sum() == 200 + 20
+    _cell_layers.show_prediction(model, image, np.ones((20, 30), np.int32), None, index)
+    assert _cell_layers.find_predicted(layer, index) is None
+    _cell_layers.show_prediction(model, image, np.ones((20, 10), np.int32), part, index)
+    assert _cell_layers.find_predicted(layer, index) is None  # the rest is what was shown

@@ -27,9 +27,9 @@ def expand(paths: str | Path | Iterable[str | Path], what: str = "images") -> li
         A folder stands for the image files directly in it. Hidden files are left out.
     what : str
         What is looked for, for the message: "images", "labels". Of anything but images a folder
-        stands for Cellpose's masks, which lie beside the images; else for its image files and
-        zarrs, of `a.tif` and `a_masks.tif` for the latter; else for ROIs, COCO and GeoJSON; and
-        one that is a zarr stands for itself.
+        stands for Cellpose's masks, which lie beside the images; else for its image files, of
+        `a.tif` and `a_masks.tif` for the latter; else for zarrs in it; else for ROIs, COCO and
+        GeoJSON; and one that is a zarr stands for itself.
 
     Returns
     -------
@@ -73,8 +73,8 @@ def find_images(names: Iterable[str | Path]) -> list[Path]:
             found[path] = None
             continue
         try:
-            inside = sorted(path.iterdir()) if path.is_dir() else []
-            zarrs = [child for child in inside if child.is_dir() and is_zarr(child)]
+            inside = path.iterdir() if path.is_dir() else map(Path, glob.iglob(str(path)))
+            zarrs = [child for child in sorted(inside) if child.is_dir() and is_zarr(child)]
             files = expand(name)
         except InputError:
             if not zarrs:
@@ -116,7 +116,8 @@ def _choose(paths: Iterable[Path], what: str) -> list[Path]:
         zarrs = [path for path in seen if path.is_dir() and is_zarr(path)]
         images = (
             masks
-            or leave_out_shown([*images, *zarrs])
+            or leave_out_shown(images)
+            or zarrs
             or [path for path in files if _OF_OTHERS.search(path.name)]
         )
     return sorted(images, key=_natural)

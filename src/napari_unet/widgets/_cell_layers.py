@@ -56,6 +56,7 @@ OUTLINED = (
 )
 """Kinds that are shown as outlines, so that what lies under them is seen."""
 
+_PARTS = "parts"  # of the metadata of a layer: by plane the regions that were shown, None for all
 _OUTLINE = 3  # px
 
 
@@ -144,6 +145,7 @@ def _show_labels(
     layer = _find_writable(viewer, role, image)
     is_all = region is None and labels.shape == _planes.spatial_shape(image)
     before = None
+    parts = {} if layer is None else layer.metadata[KEY].get(_PARTS, {})
     if layer is not None and set_aside(layer, KEY):
         layer, before = None, layer.data
     if layer is None:
@@ -156,12 +158,15 @@ def _show_labels(
         layer = Labels(data, **look, **describe(role, image))
         if role in (PREDICTION, CORRECTED):
             watch_for_edits(layer)
+        layer.metadata[KEY][_PARTS] = parts
+        _note_part(layer, index, region)
         if role in OUTLINED:
             layer.contour = _OUTLINE
         if not is_all:
             layer.data[_planes.plane_slices(index)][region or ...] = _part(labels, region)
         above = None if top else find(viewer, WEIGHTS, image) or image
         return add_quietly(viewer, layer, above=above)
+    _note_part(layer, index, region)
     if is_all:
         layer.data = labels
         return layer
@@ -184,9 +189,28 @@ def show_piece(
     if layer is None or is_edited(layer) or index != _planes.find_plane(viewer, image):
         return show_prediction(viewer, image, labels, region, index)
     make_fit(layer, image)
+    _note_part(layer, index, region)
     layer.data[_planes.plane_slices(index)][region] = labels
     upload_labels(viewer, layer, region)
     return layer
+
+
+def find_predicted(layer: Labels, index: PlaneIndex) -> NDArray[np.bool_] | None:
+    """Where in a plane the network has looked, (H, W); None where it has all over."""
+    parts = layer.metadata.get(KEY, {}).get(_PARTS, {}).get(index)
+    if parts is None:
+        return None
+    seen = np.zeros(_planes.read_plane(layer, index).shape, bool)
+    for region in parts:
+        seen[region] = True
+    return seen
+
+
+def _note_part(layer: Labels, index: PlaneIndex, region: Region | None) -> None:
+    """Remember which part of a plane a layer shows: all of it once it has been shown."""
+    parts = layer.metadata[KEY].setdefault(_PARTS, {})
+    before = parts.get(index, ())
+    parts[index] = None if region is None or before is None else (*before, region)
 
 
 def _find_writable(viewer: ViewerModel, role: str, image: Image) -> Labels | None:

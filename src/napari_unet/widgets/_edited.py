@@ -71,5 +71,7 @@ def _event_of(layer: Cells) -> Any:
 
 def _note(event: Any) -> None:
     layer: Cells = event.source
-    if not is_edited(layer):
+    if (
+        KEY not in layer.metadata
+    ):  # napari tells of a stroke before it forgets that it was under way
         layer.metadata = {**layer.metadata, KEY: True}

@@ -6,19 +6,26 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.widgets import _layers
+from napari_unet.widgets._hand import RestTimer
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+_REST_MS = 100
 _MOVES = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
 class Follower:
-    """Keeps every layer of ours in a viewer over the layer that it belongs to."""
+    """Keeps every layer of ours in a viewer over the layer that it belongs to.
+
+    They follow when the hand rests: each that is moved is sliced anew.
+    """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
+        self._moved: list[Layer] = []
+        self._soon = RestTimer(_REST_MS, self._follow)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         for layer in viewer.layers:
@@ -36,9 +43,15 @@ class Follower:
             getattr(event.value.events, name).disconnect(self._on_moved)
 
     def _on_moved(self, event: Any) -> None:
+        if event.source not in self._moved:
+            self._moved.append(event.source)
+        self._soon.start()
+
+    def _follow(self) -> None:
         viewer = self._viewer()
-        if viewer is None:
-            return
-        for layer in viewer.layers:
-            if _layers.role_of(layer) and _layers.belongs_to(layer, event.source):
-                _layers.put_over(layer, event.source)
+        moved, self._moved = self._moved, []
+        for layer in () if viewer is None else viewer.layers:
+            for image in moved:
+                ours = _layers.role_of(layer) and _layers.belongs_to(layer, image)
+                if ours and layer.ndim == image.ndim:
+                    _layers.put_over(layer, image)

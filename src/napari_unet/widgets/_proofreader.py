@@ -17,6 +17,7 @@ from napari_unet.core.proofreading import Cell, Edit
 from napari_unet.core.types import Region
 from napari_unet.core.whole_cells import box_of, fill_outlines
 from napari_unet.widgets import _layers, _planes, _tools
+from napari_unet.widgets._cell_layers import find_predicted
 from napari_unet.widgets._cell_marker import draw_line, mark_outline
 from napari_unet.widgets._classes import classes_of_cells, forget_class, set_class
 from napari_unet.widgets._features import read_feature
@@ -109,7 +110,10 @@ class Proofreader:
         session = self._session
         predicted, annotation = self.planes()
         free = 1 if session.labels is None else _tools.find_free_label(session, session.labels)
-        edit = proofreading.surround(make(annotation, free), predicted, annotation)
+        seen = find_predicted(self.need_prediction(), session.plane_index(session.need_image()))
+        edit = proofreading.surround(
+            make(annotation, free), predicted, annotation, seen, session.complete() is not None
+        )
         self._fresh = free if edit.labels.max(initial=0) >= free else 0
         layer = session.labels or session.add_annotation()
         if edit.labels.min(initial=0) < 0 and np.dtype(layer.dtype).kind != "i":
