@@ -13,14 +13,10 @@ from napari_unet.core.models.base import Segmenter
 
 def make_optimizer(segmenter: Segmenter, config: TrainConfig) -> torch.optim.Optimizer:
     """The one that the configuration names, over the weights of the network."""
-    parameters = list(segmenter.net.parameters())
+    parameters = segmenter.net.parameters()
     if config.optimizer == "sgd":
         return torch.optim.SGD(parameters, config.learning_rate, momentum=0.99)
-    # a single pass over the weights, a quarter of the time; not for MPS in every torch
-    fused = parameters[0].device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(
-        parameters, config.learning_rate, weight_decay=config.weight_decay, fused=fused
-    )
+    return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
 
 
 def average_in(mean: nn.Module, net: nn.Module, steps: int) -> None:
