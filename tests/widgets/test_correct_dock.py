@@ -50,6 +50,17 @@ def dock(qtbot, model, warnings_shown):
     return dock
 
 
+def open_on_stack(qtbot, model, plane):
+    """The panel beside a stack of three planes, one of which is predicted and in view."""
+    image = model.add_image(np.zeros((3, 64, 64), np.uint8), name="movie")
+    model.dims.set_point(0, plane)
+    _cell_layers.show_prediction(model, image, predicted())
+    dock = CorrectDock(model)
+    qtbot.addWidget(dock)
+    dock.show()
+    return dock
+
+
 def drag(viewer, *places):
     """What napari calls for a press, moves and a release at places of the world."""
     for callback in list(viewer.mouse_drag_callbacks):
@@ -296,12 +307,7 @@ def test_labels_without_minus_one_are_not_rejected_into(dock, model, qtbot, warn
 
 
 def test_planes_of_a_stack_are_corrected_alone(qtbot, model):
-    image = model.add_image(np.zeros((3, 64, 64), np.uint8), name="movie")
-    model.dims.set_point(0, 1)
-    _cell_layers.show_prediction(model, image, predicted())
-    dock = CorrectDock(model)
-    qtbot.addWidget(dock)
-    dock.show()
+    dock = open_on_stack(qtbot, model, 1)
     drag(model, (1, 12, 7))
     press(qtbot, dock.accepting)
     labels = session(model).labels.data
@@ -329,12 +335,7 @@ def test_an_annotation_that_was_never_seen_takes_the_cell(qtbot, model):
 
 
 def test_a_cell_that_was_chosen_in_another_plane_is_not_written(qtbot, model, warnings_shown):
-    image = model.add_image(np.zeros((3, 64, 64), np.uint8), name="movie")
-    model.dims.set_point(0, 0)
-    _cell_layers.show_prediction(model, image, predicted())
-    dock = CorrectDock(model)
-    qtbot.addWidget(dock)
-    dock.show()
+    dock = open_on_stack(qtbot, model, 0)
     drag(model, (0, 12, 7))
     assert dock._chosen is not None
     model.dims.set_point(0, 2)

@@ -71,7 +71,6 @@ def _event_of(layer: Cells) -> Any:
 
 def _note(event: Any) -> None:
     layer: Cells = event.source
-    if (
-        KEY not in layer.metadata
-    ):  # napari tells of a stroke before it forgets that it was under way
+    # not `is_edited`: napari tells of a stroke before it forgets that it was under way
+    if KEY not in layer.metadata:
         layer.metadata = {**layer.metadata, KEY: True}

@@ -14,6 +14,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.formats.labelled import Shape, place
 from napari_unet.core.outlines import find_outline
 from napari_unet.core.proofreading import Cell, Edit
+from napari_unet.core.surroundings import surround
 from napari_unet.core.types import Region
 from napari_unet.core.whole_cells import box_of, fill_outlines
 from napari_unet.widgets import _layers, _planes, _tools
@@ -111,7 +112,7 @@ class Proofreader:
         predicted, annotation = self.planes()
         free = 1 if session.labels is None else _tools.find_free_label(session, session.labels)
         seen = find_predicted(self.need_prediction(), session.plane_index(session.need_image()))
-        edit = proofreading.surround(
+        edit = surround(
             make(annotation, free), predicted, annotation, seen, session.complete() is not None
         )
         self._fresh = free if edit.labels.max(initial=0) >= free else 0
