@@ -6,12 +6,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from napari_unet.core.annotation import weight_map
 from napari_unet.core.config import WEIGHT_PRESETS, WeightConfig
 from napari_unet.core.models import MODELS, find_model
 from napari_unet.core.models.unet import PixelBatch, UNetSegmenter
-from napari_unet.core.models.unet_net import UNet, UNetConfig
+from napari_unet.core.models.unet_net import UNet, UNetConfig, trim
 from napari_unet.core.types import Sample
 
 PAPER = UNetSegmenter.configure("paper", 1, 1, np.array([20.0]))
@@ -78,6 +80,27 @@ def test_loss_is_the_weighted_cross_entropy_by_brute_force(classes):
     expected = energy / int((weight > 0).sum())
     loss = segmenter.loss(batch_of(image, index, weight))["cross-entropy"]
     assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(depth=st.integers(1, 4), high=st.integers(2, 8), wide=st.integers(2, 8), data=st.data())
+def test_what_is_computed_without_a_margin_is_what_lies_in_it(depth, high, wide, data):
+    torch.manual_seed(0)
+    net = UNet(UNetConfig(base=4, depth=depth, distance=True)).eval()
+    image = torch.rand(1, 1, high * 2**depth, wide * 2**depth)
+    margin = data.draw(st.integers(0, (min(image.shape[2:]) - 1) // 2))
+    with torch.inference_mode():
+        whole, inner = net(image), net(image, margin)
+    torch.testing.assert_close(inner, trim(whole, margin), atol=1e-4, rtol=1e-4)
+
+
+def test_hardly_any_of_the_margin_is_computed_on_the_expansive_path():
+    net, seen = UNet(UNetConfig(base=4, depth=4)).eval(), []
+    for merge in net.merge:
+        merge.register_forward_hook(lambda _, given, found: seen.append(found.shape[-1]))
+    with torch.inference_mode():
+        net(torch.zeros(1, 1, 448, 448), 96)
+    assert seen == [40, 72, 134, 260]  # 32, 64, 128, 256 are asked for
 
 
 def test_unsaid_pixels_carry_no_gradient():

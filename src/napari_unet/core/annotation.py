@@ -19,7 +19,7 @@ from scipy import ndimage
 from napari_unet.core._label_tables import meet
 from napari_unet.core.border_weights import border_term, cut_ridge
 from napari_unet.core.class_weights import class_weight_values
-from napari_unet.core.config import WeightConfig
+from napari_unet.core.config import InstanceConfig, WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import split_components
 from napari_unet.core.label_boxes import find_boxes, name_densely
@@ -316,7 +316,8 @@ def _look_at(
 def _count_joined(mask: NDArray[np.bool_], min_size: int) -> int:
     """How many cells an outline looks like; 0 where it looks like one."""
     padded = np.pad(mask, 1)
-    parts = split_components(padded.astype(np.int32), padded.astype(np.float32), min_size)
+    config = InstanceConfig(min_size=min_size)
+    parts = split_components(padded.astype(np.int32), padded.astype(np.float32), config)
     count = np.unique(parts[padded]).size
     return count if count > 1 else 0
 

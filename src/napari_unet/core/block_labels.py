@@ -21,6 +21,7 @@ from napari_unet.core.config import InstanceConfig
 from napari_unet.core.instances import label_instances
 from napari_unet.core.label_doubts import find_doubts, widen
 from napari_unet.core.regions import hull, measure, overlap, within
+from napari_unet.core.room import Room
 from napari_unet.core.types import Region
 
 HALO = 96
@@ -28,6 +29,9 @@ HALO = 96
 
 WIDEST = 2048
 """Edge in pixels of the widest window. A component that does not fit is cut at block borders."""
+
+_ROOM = Room(2 * (1024 + 2 * HALO) ** 2)
+"""Pixels of windows that all threads look at at a time: two around blocks, or one that is wider."""
 
 ReadMaps = Callable[[Region], NDArray[np.float32]]
 
@@ -83,13 +87,15 @@ def label_block(
     while looks:
         look = looks.pop(0)
         window = look.window(shape)
-        maps = read_maps(window)
-        cells, named = _name_cells(maps, config, classes, window, look.part, shape[1])
+        with _ROOM.take(_area(window)):
+            maps = read_maps(window)
+            cells, named = _name_cells(maps, config, classes, window, look.part, shape[1])
+            mask = maps[:classes].sum(axis=0) > config.threshold
+            del maps
+            doubts = find_doubts(mask, _open_sides(window, shape), config)
         here = within(look.part, block)
         anchors[here], seen_in[here] = named, len(known)
         known.append(cells)
-        mask = maps[:classes].sum(axis=0) > config.threshold
-        doubts = find_doubts(mask, _open_sides(window, shape), config)
         wider, too_wide = _look_wider(look, window, doubts, shape, widest)
         is_cut |= any(mask[within(part, window)].any() for part in too_wide)
         looks += wider

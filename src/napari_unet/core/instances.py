@@ -70,16 +70,13 @@ def label_instances(
             "The probabilities have values that are not finite: train or load another model."
         )
     probabilities, further = maps[:classes], maps[len(maps) if classes is None else classes :]
-    foreground = probabilities.sum(axis=0)
-    mask = foreground > config.threshold
-    labels, _ = ndi.label(mask, output=np.int32)
+    foreground = probabilities.sum(axis=0) if len(probabilities) > 1 else probabilities[0]
+    labels, _ = ndi.label(foreground > config.threshold, output=np.int32)
     if config.fill_holes:
         labels = fill_holes(labels)
     if config.split == "watershed":
-        # a filled hole is improbable but no neck
-        solid = np.maximum(foreground, config.threshold)
         distance = further[0] if len(further) else None
-        labels = split_components(labels, solid, config.min_size, distance, config.neck)
+        labels = split_components(labels, foreground, config, distance)
     labels = grow_where_cells_meet(labels, foreground)
     if config.fill_holes:
         labels = fill_holes(labels)
@@ -103,7 +100,7 @@ def fill_holes(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     for edge in (patches[0], patches[-1], patches[:, 0], patches[:, -1]):
         fill[edge] = 0
     fill[0] = 0
-    return np.where(labels == 0, fill[patches], labels).astype(np.int32)
+    return np.where(labels == 0, fill[patches], labels)
 
 
 def find_contacts(
@@ -121,9 +118,8 @@ def find_contacts(
 def split_components(
     labels: NDArray[np.int32],
     foreground: NDArray[np.float32],
-    min_size: int,
+    config: InstanceConfig,
     distance: NDArray[np.float32] | None = None,
-    neck: float = InstanceConfig.neck,
 ) -> NDArray[np.int32]:
     """Part components at their necks.
 
@@ -135,36 +131,61 @@ def split_components(
     `min_size` pixels is joined to the one it hangs on most.
     """
     area = np.bincount(labels.ravel())
-    large = area >= 2 * max(min_size, 1)
+    large = area >= 2 * max(config.min_size, 1)
     large[0] = False
-    inside = large[labels]
-    depth = distance_to_border(labels, large) if distance is None else distance * inside
-    height = ndi.gaussian_filter(depth * foreground, 1.0)
-    maxima = (ndi.maximum_filter(height, 3) == height) & inside
-    seeds, n = ndi.label(maxima, output=np.int32)
+    height = _find_height(labels, large, foreground, config.threshold, distance)
+    seeds, n = _find_seeds(height, labels, large)
+    maxima = np.flatnonzero(seeds)
+    numbers = seeds.ravel()[maxima]
     summit, component = np.zeros(n + 1, np.float32), np.zeros(n + 1, np.int32)
-    summit[seeds[maxima]] = height[maxima]
-    component[seeds[maxima]] = labels[maxima]
+    summit[numbers] = height.ravel()[maxima]
+    component[numbers] = labels.ravel()[maxima]
     parted = np.bincount(component[1:], minlength=len(area)) > 1
     mask = parted[labels]
     if not mask.any():
         return labels
-    basins = _flood(height, np.where(mask, seeds, 0), mask)
-    cell = _join(basins, height, summit, min_size, None if distance is None else neck)
-    return np.where(mask, cell[basins] + len(area), labels).astype(np.int32)
+    basins = _flood(height, seeds, mask)
+    neck = None if distance is None else config.neck
+    cell = _join(basins, height, summit, config.min_size, neck)
+    cell += np.int32(len(area))
+    return np.where(mask, cell[basins], labels)
+
+
+def _find_height(
+    labels: NDArray[np.int32],
+    large: NDArray[np.bool_],
+    foreground: NDArray[np.float32],
+    threshold: float,
+    distance: NDArray[np.float32] | None,
+) -> NDArray[np.float32]:
+    """How deep each pixel lies in a component that is large enough to be split."""
+    height = distance_to_border(labels, large) if distance is None else distance * large[labels]
+    height *= np.maximum(foreground, threshold)  # a filled hole is improbable but no neck
+    smooth: NDArray[np.float32] = ndi.gaussian_filter(height, 1.0)
+    return smooth
+
+
+def _find_seeds(
+    height: NDArray[np.float32], labels: NDArray[np.int32], large: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], int]:
+    """The maxima of the height as 1 … n, and n."""
+    maxima = ndi.maximum_filter(height, 3) == height
+    maxima &= large[labels]
+    seeds, n = ndi.label(maxima, output=np.int32)
+    return seeds, n
 
 
 def _flood(
     height: NDArray[np.float32], seeds: NDArray[np.int32], mask: NDArray[np.bool_]
 ) -> NDArray[np.int32]:
-    """Watershed from the seeds, highest pixels first.
+    """Watershed within the mask from the seeds in it, highest pixels first.
 
     Of seeds of the same height the first in raster order goes first. Left to the watershed, their
     order would hang on all other seeds of the image, and a block of it would be labelled otherwise
     than the whole.
     """
-    cost = -height.astype(np.float64)
-    pixels = np.flatnonzero(seeds)
+    cost = np.negative(height, dtype=np.float64)
+    pixels = np.flatnonzero(np.logical_and(seeds, mask))
     heights = height.ravel()[pixels]
     # less than half the step to the next float32
     earlier = np.spacing(np.abs(heights)).astype(np.float64) * (1 - pixels / seeds.size) / 2
@@ -241,8 +262,8 @@ def grow_where_cells_meet(
     """
     ridge = _find_ridge(labels)
     around = ndi.binary_dilation(ridge, _EIGHT)
-    grown = _flood(foreground, np.where(around, labels, 0), around & (ridge | (labels > 0)))
-    return np.where(ridge, grown, labels).astype(np.int32)
+    around &= ridge | (labels > 0)
+    return np.where(ridge, _flood(foreground, labels, around), labels)
 
 
 def _find_ridge(labels: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -286,4 +286,6 @@ def quantize(maps: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 def dequantize(kept: NDArray[np.uint16]) -> NDArray[np.float32]:
     """The inverse of `quantize`, to 8e-6."""
-    return kept.astype(np.float32) / np.float32(_FULL)
+    maps = kept.astype(np.float32)
+    maps /= np.float32(_FULL)
+    return maps

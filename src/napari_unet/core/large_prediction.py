@@ -7,23 +7,23 @@ block, exactly those of labelling the whole image at once (`block_labels` of map
 Memory beyond that of the model: the larger of
 
     tiles    (A + 12·C + 8·M)·(t + 2c)²
-    blocks   60·w² + n·(800 + 5·d²)
+    blocks   50·w² of maps, or k·(60·w² + n·(800 + 5·d²)) of whole cells
 
 for C channels, M maps, tiles of t px and a context of c px, with A bytes a pixel of the network's
-own: about 70 of a U-Net, and 250 MB for the strip of rows that it has in hand, however large the
+own: about 70 of a U-Net, and 150 MB for the strip of rows that it has in hand, however large the
 tile; 600 of the light network that finds whole cells, which has no maps, and up to 64 MB more while
-it draws them. How many it draws changes from tile to tile, so that glibc's malloc keeps up to
-200 MB more than that. w is the edge of the window in which cells are looked at: of maps `BLOCK` +
-2·`HALO` px where they are small and `WIDEST` at most; of whole cells the block with all of those
-that reach into it, and of the tiles there all n candidates, of about d px, are read. On top of it
-come 64 bytes a cell while they are numbered. Nothing else grows with the image but some bytes a
-tile and a block.
+it draws them. w is the edge of the window in which cells are looked at: of maps `BLOCK` + 2·`HALO`
+px where they are small, two of them at a time, and `WIDEST` at most; of whole cells, in k threads,
+the block with all of those that reach into it, and of the tiles there all n candidates, of about
+d px, are read. On top of it come 64 bytes a cell while they are numbered. Nothing else grows with
+the image but some bytes a tile and a block.
 An image of compressed strips is decompressed in whole strips.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import zlib
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -59,6 +59,9 @@ from napari_unet.core.types import (
     Warned,
 )
 from napari_unet.core.windows import shift, take_middle, take_window
+
+_THREADS = min(4, os.cpu_count() or 1)
+"""That make cells and write them: NumPy, SciPy and zarr let each other work."""
 
 
 def predict_large(
@@ -301,6 +304,12 @@ def _number(job: Job, cluster: Cluster | None) -> Generator[LargeEvent, None, in
 def _run(
     cluster: Cluster | None, part: Callable[..., int], items: Iterable[tuple[Any, ...]]
 ) -> Generator[int, None, None]:
+    """Do a part of the work with each item, in threads of this process or on a cluster.
+
+    Yields what is done; when closed, what has not begun is left undone.
+    """
     if cluster is None:
-        return (part(*item) for item in items)
-    return cluster.run(part, items)
+        with ThreadPoolExecutor(_THREADS) as threads:
+            yield from threads.map(lambda item: part(*item), items)
+    else:
+        yield from cluster.run(part, items)

@@ -89,27 +89,55 @@ class UNet(nn.Module):
         self.measure = nn.Conv2d(config.base, 1, 1) if config.distance else None
         self.apply(_initialize)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, margin: int = 0) -> Tensor:
+        """The logits, for `padding="same"` without `margin` pixels at each side.
+
+        What nothing inside of it depends on is not computed: of the expansive path, which is two
+        thirds of the work, that is nearly all of the margin.
+        """
+        cuts = find_cuts(len(self.up), margin)
         skips: list[Tensor] = []
         maps = image
         for level, convolve in enumerate(self.down):
             if level:
                 skips.append(maps)
                 maps = functional.max_pool2d(maps, 2)
+            if level == len(self.up):
+                maps = trim(maps, cuts[level])
             maps = convolve(maps)
         skips[-1] = self.drop(skips[-1])
         maps = self.drop(maps)
-        for rise, convolve in zip(reversed(self.up), reversed(self.merge), strict=True):
-            maps = rise(maps)
+        for level in reversed(range(len(self.up))):
+            maps = trim(self.up[level](maps), cuts[level] - 2 * cuts[level + 1])
             # what is joined is held nowhere else: most memory is needed here
             maps = torch.cat([_crop(skips.pop(), maps), maps], dim=1)
-            maps = convolve(maps)
-        return self.say(maps)
+            maps = self.merge[level](maps)
+        return self.say(trim(maps, margin - cuts[0]))
 
     def say(self, maps: Tensor) -> Tensor:
         """The logits of (B, base, H, W) maps."""
         logits: Tensor = self.classify(maps)
         return logits if self.measure is None else torch.cat([logits, self.measure(maps)], dim=1)
+
+
+def find_cuts(depth: int, margin: int) -> list[int]:
+    """How much of each level, from the finest to the bottom, the logits do not depend on.
+
+    Pixels of the level at each side, where `margin` of the finest are not asked for: before the two
+    convolutions of its expansive path or, of the bottom, before its own. What they give is right
+    from 2 px further in.
+    """
+    cuts = []
+    for _ in range(depth + 1):
+        cuts.append(max(0, margin - 2))
+        margin = cuts[-1] // 2
+    return cuts
+
+
+def trim(maps: Tensor, pixels: int) -> Tensor:
+    """The maps without so many pixels at each side."""
+    height, width = maps.shape[-2:]
+    return maps[..., pixels : height - pixels, pixels : width - pixels]
 
 
 class Convolutions(nn.Sequential):

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from napari_unet.core.models.unet_net import Convolutions, UNet, fold
+from napari_unet.core.models.unet_net import Convolutions, UNet, find_cuts, fold, trim
 
 _PIXELS = 2**17  # of a strip: 24 maps of it are 6 MB in bfloat16
 
 
-def run_in_strips(net: UNet, image: Tensor, pixels: int = _PIXELS) -> Tensor:
-    """What `net(image)` gives.
+def run_in_strips(net: UNet, image: Tensor, margin: int = 0, pixels: int = _PIXELS) -> Tensor:
+    """What `net(image, margin)` gives.
 
     Parameters
     ----------
@@ -31,30 +31,43 @@ def run_in_strips(net: UNet, image: Tensor, pixels: int = _PIXELS) -> Tensor:
         With `padding="same"`, in evaluation mode.
     image : (B, C, H, W) tensor
         H and W are multiples of 2^depth.
+    margin : int
+        Pixels at each side that are not asked for.
     pixels : int
         About so many are seen at a time.
     """
     batch, _, height, width = image.shape
     step = max(2, pixels // (batch * width) // 2 * 2)
-    level, found = _Level(net), []
+    cuts, found = find_cuts(len(net.up), margin), []
+    level = _Level(net, cuts, height)
     for row in range(0, height, step):
         maps = level.see(image[:, :, row : row + step], last=row + step >= height)
         if maps is not None:
             found.append(net.say(maps.relu_()))
-    return torch.cat(found, dim=2)
+    return trim(torch.cat(found, dim=2), margin - cuts[0])
 
 
 class _Rows:
-    """The rows of a map so far, as far as somebody still needs them."""
+    """The rows of a map of some height so far, as far as somebody still needs them.
 
-    def __init__(self, *, rectify: bool = False) -> None:
+    Without `cut` pixels at each side.
+    """
+
+    def __init__(self, height: int, cut: int = 0, *, rectify: bool = False) -> None:
+        self._first, self._stop, self._cut = cut, height - cut, cut  # from the next row that comes
         self._rectify = rectify
         self._parts: deque[tuple[int, Tensor]] = deque()
         self.end = 0
 
     def add(self, rows: Tensor | None) -> None:
         """Rows that follow those before."""
-        if rows is not None:
+        if rows is None:
+            return
+        count, width = rows.shape[2:]
+        first, stop = max(0, self._first), max(0, self._stop)
+        self._first, self._stop = self._first - count, self._stop - count
+        rows = rows[:, :, first:stop, self._cut : width - self._cut]
+        if rows.shape[2]:
             self._parts.append((self.end, rows))
             self.end += rows.shape[2]
 
@@ -117,10 +130,10 @@ class _Convolution:
 class _Twice:
     """The two convolutions of a level, down or up."""
 
-    def __init__(self, convolutions: nn.Module, *inputs: _Rows) -> None:
+    def __init__(self, convolutions: nn.Module, height: int, *inputs: _Rows) -> None:
         assert isinstance(convolutions, Convolutions)
         first, second = convolutions.stages()
-        self._between = _Rows(rectify=True)
+        self._between = _Rows(height, rectify=True)
         self._first = _Convolution(*first, *inputs)
         self._second = _Convolution(*second, self._between)
 
@@ -133,16 +146,23 @@ class _Twice:
 class _Level:
     """What the network does at one resolution and all coarser ones."""
 
-    def __init__(self, net: UNet, level: int = 0) -> None:
-        self._seen = _Rows(rectify=level > 0)
-        self._down = _Twice(net.down[level], self._seen)
+    def __init__(self, net: UNet, cuts: list[int], height: int, level: int = 0) -> None:
         self._below: _Level | None = None
-        if level < len(net.up):
-            self._below = _Level(net, level + 1)
-            self._left: Tensor | None = None
-            self._skip, self._risen = _Rows(rectify=True), _Rows()
-            self._rise = net.up[level]
-            self._up = _Twice(net.merge[level], self._skip, self._risen)
+        cut = cuts[level]
+        inner = height - 2 * cut
+        if level == len(net.up):
+            self._seen = _Rows(height, cut, rectify=level > 0)
+            self._down = _Twice(net.down[level], inner, self._seen)
+            return
+        self._seen = _Rows(height, rectify=level > 0)
+        self._down = _Twice(net.down[level], height, self._seen)
+        self._below = _Level(net, cuts, height // 2, level + 1)
+        self._left: Tensor | None = None
+        self._rise = net.up[level]
+        self._skip = _Rows(height, cut, rectify=True)
+        risen = 2 * cuts[level + 1]  # as far as what is below is cut
+        self._risen = _Rows(height - 2 * risen, cut - risen)
+        self._up = _Twice(net.merge[level], inner, self._skip, self._risen)
 
     def see(self, rows: Tensor | None, last: bool) -> Tensor | None:
         """The rows that are done when these have been seen."""
