@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari_unet.core.config import InstanceConfig, PredictConfig, applies
+
+if TYPE_CHECKING:
+    from napari_unet.core.card import ModelCard
 
 Config = TypeVar("Config")
 
@@ -32,6 +39,16 @@ def add_flags(
             help=_describe(item),
             **_kind_of(item),
         )
+
+
+def say_unused(given: argparse.Namespace, model: Path | str, card: ModelCard) -> Iterator[str]:
+    """A sentence, without its stop, for each flag of a prediction that says nothing to a model."""
+    kind = {"maps": "makes cells of maps of pixels", "candidates": "finds whole cells"}
+    for item in (*dataclasses.fields(PredictConfig), *dataclasses.fields(InstanceConfig)):
+        if getattr(given, item.name, item.default) == item.default or applies(item, card.evidence):
+            continue
+        flag = item.name.replace("_", "-")
+        yield f"“{Path(model).stem}” {kind[card.evidence]}, and --{flag} says nothing to it"
 
 
 def add_axes_flag(parser: argparse.ArgumentParser) -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.core.config import InstanceConfig, PredictConfig, applies
+from napari_unet.core.config import InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.start_models import START_MODELS
-from napari_unet.flags import add_axes_flag, add_flags, read_flags
+from napari_unet.flags import add_axes_flag, add_flags, read_flags, say_unused
 from napari_unet.say import say
 
 if TYPE_CHECKING:
-    from napari_unet.core.card import ModelCard
     from napari_unet.core.types import FileDone, PlaneDone
 
 _WHOLE = ("roi", "coco", "geojson")  # of core.formats those that have room for overlaps
@@ -91,7 +89,8 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
         raise InputError("--link is of whole stacks: leave --plane or --link out.")
     planes = _read_planes(given.plane or ())
     card = read_card(given.model)
-    _refuse_unused(given, card)
+    for sentence in say_unused(given, given.model, card):
+        raise InputError(f"{sentence}: leave it out.")
     config = read_flags(PredictConfig(instances=card.instances), given)
     paths = find_images(given.images)
     targets = name_results(paths, given.output)
@@ -142,19 +141,6 @@ def _read_planes(planes: Sequence[tuple[str, int]]) -> dict[str, int]:
     if double:
         raise InputError(f"--plane names {double[0]} more than once: give each axis one plane.")
     return dict(planes)
-
-
-def _refuse_unused(given: argparse.Namespace, card: ModelCard) -> None:
-    """Raise an `InputError` where a flag was set that says nothing to the model."""
-    kind = {"maps": "makes cells of maps of pixels", "candidates": "finds whole cells"}
-    for item in (*dataclasses.fields(PredictConfig), *dataclasses.fields(InstanceConfig)):
-        if getattr(given, item.name, item.default) == item.default or applies(item, card.evidence):
-            continue
-        flag = item.name.replace("_", "-")
-        raise InputError(
-            f"“{Path(given.model).stem}” {kind[card.evidence]}, and --{flag} says nothing to it: "
-            "leave it out."
-        )
 
 
 def _describe(file: FileDone) -> dict[str, Any]:

@@ -333,7 +333,7 @@ def test_a_folder_of_any_files(folder, model, tmp_path):
     assert "constant" in rows["flat.tif"]["sentence"]
 
     before = (out / "cell0.tif").stat().st_mtime_ns
-    os.utime(images / "cell1.png", (2**31 - 1, 2**31 - 1))
+    os.utime(images / "cell1.png", (1, 1))  # an older one has taken its place
     written = json.loads(call(*command, "--resume").stdout)["written"]
     assert [each["status"] for each in written] == ["kept", "done"]
     assert (out / "cell0.tif").stat().st_mtime_ns == before
@@ -487,6 +487,14 @@ def test_flags_that_say_nothing_to_the_model_are_refused(folder, tmp_path):
         *("predict", "nuclei-mask-rcnn", folder / "images" / "cell0.png", "-o", tmp_path / "out"),
         *("--no-tta", "--split", "watershed"),
     )
+
+
+def test_a_flag_that_says_nothing_to_one_of_the_models_is_said(folder):
+    truth, image = folder / "labels" / "cell0.tif", folder / "images" / "cell0.png"
+    models = ("--models", "nuclei", "nuclei-mask-rcnn", "--tta")
+    said = call("evaluate", "--truth", truth, "--images", image, *models).stderr
+    assert said.count("says nothing to it") == 1
+    assert "“nuclei-mask-rcnn” finds whole cells, and --tta says nothing to it." in said
 
 
 def test_a_model_file_called_as_a_start_model(folder, model, tmp_path, monkeypatch):

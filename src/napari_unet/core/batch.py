@@ -127,12 +127,12 @@ def predict_files(
             f"“{Path(batch.model).stem}” finds whole cells and has no --probabilities of pixels: "
             "leave it out; --instances keeps each cell whole, with its score."
         )
-    settings = _identify(batch)
+    same = _identify(batch)
     table = batch.folder / RESULTS
     rows, listed = read_rows(table), len(pairs) > 1 or table.exists()
     files: list[FileDone] = []
     for path, target in pairs:
-        key = str(path.resolve())
+        key, settings = str(path.resolve()), _identify_file(same, path)
         beside = _name_beside(batch, target)
         if batch.resume and is_done(rows.get(key), settings, path, target, beside):
             row = rows[key]
@@ -201,9 +201,7 @@ def _predict_stack(
         )
     if batch.instances:
         raise InputError(f"Stacks have no --instances: {_CONVERT}")
-    file = path.stat()
-    said = f"{settings} {path.resolve()} {file.st_size} {file.st_mtime_ns}"
-    key = hashlib.sha256(os.fsencode(said)).hexdigest()[:12]
+    key = hashlib.sha256(os.fsencode(f"{settings} {path.resolve()}")).hexdigest()[:12]
     stack = open_stack(path, batch.axes)
     return (yield from predict_stack(model, stack, target, batch.config, key=key, link=batch.link))
 
@@ -248,3 +246,12 @@ def _identify(batch: Batch) -> str:
     planes = sorted(batch.planes.items())
     said = [hash_file(find_model_file(batch.model)), config, planes, batch.axes, batch.link]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _identify_file(same: str, path: Path) -> str:
+    """The same for the same file as it is now, with the same model and settings."""
+    try:
+        file = path.stat()
+    except OSError:  # reading it will say so
+        return same
+    return hashlib.sha256(f"{same} {file.st_size} {file.st_mtime_ns}".encode()).hexdigest()[:16]

@@ -21,9 +21,9 @@ _COLUMNS = (
 def is_done(
     row: Mapping[str, str] | None, settings: str, path: Path, target: Path, beside: Iterable[Path]
 ) -> bool:
-    """Whether a file was predicted into `target` with these settings and has not changed since.
+    """Whether a file, as it is now, was predicted into `target` with these settings.
 
-    `beside` is what belongs to the result and was written after it.
+    `settings` tell both. `beside` is what belongs to the result and was written after it.
     """
     if row is None or row["settings"] != settings or row["status"] != "done":
         return False
@@ -32,8 +32,8 @@ def is_done(
     result, beside = Path(row["result"]), list(beside)
     if not all(file.exists() for file in (path, result, *beside)):
         return False
-    begun, written = path.stat().st_mtime, result.stat().st_mtime
-    return begun <= written <= min([file.stat().st_mtime for file in beside], default=written)
+    written = result.stat().st_mtime
+    return all(file.stat().st_mtime >= written for file in beside)
 
 
 def drop_result(rows: MutableMapping[str, dict[str, str]], target: Path) -> bool:
