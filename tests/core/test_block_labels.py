@@ -26,7 +26,10 @@ configs = st.builds(
 
 @st.composite
 def maps_of_images(draw):
-    """Smooth random maps, the last one a distance or none, in steps as they are stored."""
+    """Smooth random maps, the last one a distance or none, in steps as they are stored.
+
+    There may be much background around them, which is not labelled.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     classes, distance = draw(st.integers(1, 2)), draw(st.booleans())
     shape = draw(st.integers(1, 90)), draw(st.integers(1, 90))
@@ -37,6 +40,8 @@ def maps_of_images(draw):
     maps = np.exp(field) / (1 + np.exp(field[:classes]).sum(axis=0))
     maps[classes:] = 1 / (1 + np.exp(-field[classes:]))
     steps = draw(st.sampled_from([20, 65535]))  # few steps make many ties
+    around = [(draw(st.sampled_from([0, 0, 10, 60])), draw(st.integers(0, 30))) for _ in range(2)]
+    maps = np.pad(maps, [(0, 0), *around])
     return (np.round(maps * steps) / steps).astype(np.float32), classes
 
 

@@ -23,9 +23,13 @@ from napari_unet.core.label_doubts import find_doubts, widen
 from napari_unet.core.regions import hull, measure, overlap, within
 from napari_unet.core.room import Room
 from napari_unet.core.types import Region
+from napari_unet.core.windows import shift
 
 HALO = 96
 """Pixels first seen around a block: what touches its border has about two cells' room."""
+
+_AROUND = 16
+"""Pixels around all foreground that labelling may see: more than any step of it looks."""
 
 WIDEST = 2048
 """Edge in pixels of the widest window. A component that does not fit is cut at block borders."""
@@ -89,8 +93,8 @@ def label_block(
         window = look.window(shape)
         with _ROOM.take(_area(window)):
             maps = read_maps(window)
-            cells, named = _name_cells(maps, config, classes, window, look.part, shape[1])
             mask = maps[:classes].sum(axis=0) > config.threshold
+            cells, named = _name_cells(maps, mask, config, classes, window, look.part, shape[1])
             del maps
             doubts = find_doubts(mask, _open_sides(window, shape), config)
         here = within(look.part, block)
@@ -104,17 +108,31 @@ def label_block(
 
 def _name_cells(
     maps: NDArray[np.float32],
+    mask: NDArray[np.bool_],
     config: InstanceConfig,
     classes: int | None,
     window: Region,
     part: Region,
     width: int,
 ) -> tuple[NamedCells, NDArray[np.int64]]:
-    """The cells of a window, and the anchor at each pixel of `part` of it, −1 for background."""
-    if not (maps[:classes].sum(axis=0) > config.threshold).any() and np.isfinite(maps).all():
-        return NamedCells.none(), np.full(measure(part), -1, np.int64)
-    found = label_instances(maps, config, classes)
-    return name_cells(found.labels, found.classes, found.scores, window, part, width)
+    """The cells of a window, and the anchor at each pixel of `part` of it, −1 for background.
+
+    What lies far from all foreground, `mask`, is not labelled: a window may be nearly empty.
+    """
+    named = np.full(measure(part), -1, np.int64)
+    box: Region = (slice(0, mask.shape[0]), slice(0, mask.shape[1]))
+    if np.isfinite(maps).all():  # else labelling says so
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            return NamedCells.none(), named
+        foreground = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        box = widen(foreground, _AROUND, (mask.shape[0], mask.shape[1]))
+    found = label_instances(maps[(slice(None), *box)], config, classes)
+    here = shift(box, window[0].start, window[1].start)
+    seen = overlap(part, here)
+    cells, anchors = name_cells(found.labels, found.classes, found.scores, here, seen, width)
+    named[within(seen, part)] = anchors
+    return cells, named
 
 
 def _look_wider(
@@ -124,17 +142,13 @@ def _look_wider(
 
     In windows of their own where that is less than looking at all of it again.
     """
-    origin = window[0].start, window[1].start
     looks, too_wide = [], []
     for doubt in doubts:
-        rows, columns = (
-            slice(side.start + start, side.stop + start)
-            for side, start in zip(doubt, origin, strict=True)
-        )
-        part = overlap(look.part, (rows, columns))
+        box = shift(doubt, window[0].start, window[1].start)
+        part = overlap(look.part, box)
         if not _area(part):
             continue
-        new = _Look(part, (rows, columns), 2 * look.halo)
+        new = _Look(part, box, 2 * look.halo)
         if _fits(new.window(shape), widest):
             looks.append(new)
         else:

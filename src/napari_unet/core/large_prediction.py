@@ -116,16 +116,11 @@ def predict_large(
     file = find_model_file(model)
     loaded = load_model(file, config.device)
     job, segmenter = yield from _plan(loaded, file, image, Path(output), config, block)
+    net = stages.TileNet(dataclasses.replace(loaded, segmenter=segmenter), job)
+    work = _carry_out(job, net, image, scheduler, keep_maps=keep_maps)
+    del loaded, segmenter, net  # what comes after the tiles needs the memory
     try:
-        return (
-            yield from _carry_out(
-                job,
-                dataclasses.replace(loaded, segmenter=segmenter),
-                image,
-                scheduler,
-                keep_maps=keep_maps,
-            )
-        )
+        return (yield from work)
     except OSError as error:  # such as a full disk: what is there is whole, and known as done
         reason = error.strerror or str(error)
         raise InputError(
@@ -135,7 +130,7 @@ def predict_large(
 
 
 def _carry_out(
-    job: Job, model: Model, image: LazyImage, scheduler: str | None, *, keep_maps: bool
+    job: Job, net: stages.TileNet, image: LazyImage, scheduler: str | None, *, keep_maps: bool
 ) -> Generator[LargeEvent, None, LargePrediction]:
     begin(job)
     stages.open_store(job).create()
@@ -143,9 +138,9 @@ def _carry_out(
         Path(job.output), (job.shape[1], job.shape[2]), job.block, image.pixel_size, image.unit,
         {"model": Path(job.model).name, "sha256": job.model_hash, "finished": False},
     )  # fmt: skip
-    net = stages.TileNet(model, job)
     with connect(scheduler) as cluster:
         yield from _map(job, image, net, cluster)
+        del net
         return_freed_memory()
         yield from _label(job, cluster)
         cells = yield from _number(job, cluster)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.layers import Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.core.config import InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
@@ -97,6 +98,10 @@ class Predictor(QObject):
         self._wants_wholes = False
         self._unshown: tuple[Asked, PlaneIndex, Outlines | None] | None = None
         self._outlining = RestTimer(_REST_MS, self._show_wholes)
+        self._untold: tuple[Asked, Labels, Settled] | None = None
+        self._telling = QTimer(self)  # when the canvas has had its turn
+        self._telling.setSingleShot(True)
+        self._telling.timeout.connect(self._describe_shown)
         self._labelling = Latest(self)
         self._linking = InOrder(self)
         self._tiles = LiveTiles(session, self._labelling, self)
@@ -188,8 +193,9 @@ class Predictor(QObject):
             self._asked.forget()
         self._job = self._asked = self._evidence = None
         self._whole, self._seconds, self._found = False, 0.0, []
-        self._unshown = None
+        self._unshown = self._untold = None
         self._outlining.stop()
+        self._telling.stop()
         self._tiles.end()
 
     def _on_happened(self, job: int, event: object) -> None:
@@ -286,12 +292,25 @@ class Predictor(QObject):
             image = asked.image(self._session)
             viewer = self._session.viewer
             layer = _cell_layers.show_prediction(viewer, image, settled.labels, asked.region, index)
-            if _planes.count_planes(image) == 1:
-                write_predicted(layer, settled.cells, settled.kept)
             self._outline(asked, index, settled.wholes)
         except InputError as error:
             self._refuse(asked, error)
             return
+        if _planes.count_planes(image) == 1:
+            self._untold = asked, layer, settled
+            self._telling.start()
+        else:
+            self._tell(asked, settled)
+
+    def _describe_shown(self) -> None:
+        """Say in its features what the cells of a layer are; they are on the canvas by then."""
+        if self._untold is None:
+            return
+        (asked, layer, settled), self._untold = self._untold, None
+        write_predicted(layer, settled.cells, settled.kept)
+        self._tell(asked, settled)
+
+    def _tell(self, asked: Asked, settled: Settled) -> None:
         if len(asked.planes) == 1:
             self._found = [settled.diameters]
         else:
