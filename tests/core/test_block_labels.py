@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
-from napari_unet.core.block_labels import label_block
+from napari_unet.core import evidence
+from napari_unet.core.block_labels import label_block, label_in_blocks
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import label_instances
@@ -96,6 +97,39 @@ def test_blocks_give_the_labels_of_the_whole(data):
         label = of_cell[anchor + 1]
         assert kind == whole.classes[label - 1]
         assert score == whole.scores[label - 1]
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_maps_in_memory_are_labelled_in_blocks_as_in_one(data):
+    maps, classes = data.draw(maps_of_images())
+    config, block = data.draw(configs), data.draw(st.integers(30, 80))
+    whole = label_instances(maps, config, classes)
+    widest = data.draw(st.sampled_from([2048, 30]))  # some components may not fit
+    found = label_in_blocks(maps, config, classes, block=block, halo=8, widest=widest)
+    np.testing.assert_array_equal(anchors_of(found.labels), anchors_of(whole.labels))
+    inside = whole.labels > 0
+    same = dict(zip(found.labels[inside], whole.labels[inside], strict=True))
+    order = np.array([same[label] - 1 for label in range(1, len(found.scores) + 1)], int)
+    np.testing.assert_array_equal(found.classes, whole.classes[order])
+    np.testing.assert_array_equal(found.scores, whole.scores[order])
+    np.testing.assert_array_equal(found.probabilities, whole.probabilities)
+
+
+def test_what_is_said_of_a_large_image_is_labelled_in_blocks(monkeypatch):
+    parts = []
+    monkeypatch.setattr(
+        evidence,
+        "label_in_blocks",
+        lambda *given: (parts.append(given), label_in_blocks(*given))[1],
+    )
+    maps = evidence.Maps(rings((60, 60), [(20, 20), (40, 45)], 8, 8), 1)
+    as_one = maps.label(InstanceConfig())
+    assert not parts
+    monkeypatch.setattr(evidence, "_LARGE", 60 * 60 - 1)
+    assert np.array_equal(maps.label(InstanceConfig()).labels, as_one.labels)
+    assert parts
+    assert as_one.labels.max() == 2
 
 
 def rings(shape, centers, radius, width):

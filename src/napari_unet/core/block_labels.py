@@ -11,19 +11,25 @@ Blocks that share a cell find the same name for it, see `block_cells`: nothing n
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage as ndi
 
 from napari_unet.core.block_cells import BlockCells, NamedCells, gather, name_cells
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.instances import label_instances
 from napari_unet.core.label_doubts import find_doubts, widen
 from napari_unet.core.regions import hull, measure, overlap, within
-from napari_unet.core.room import Room
-from napari_unet.core.types import Region
+from napari_unet.core.room import THREADS, Room
+from napari_unet.core.tiling import grid
+from napari_unet.core.types import Prediction, Region
 from napari_unet.core.windows import shift
+
+BLOCK = 1024
+"""px: a window around it has four times as many pixels as a tile of the network."""
 
 HALO = 96
 """Pixels first seen around a block: what touches its border has about two cells' room."""
@@ -34,7 +40,7 @@ _AROUND = 16
 WIDEST = 2048
 """Edge in pixels of the widest window. A component that does not fit is cut at block borders."""
 
-_ROOM = Room(2 * (1024 + 2 * HALO) ** 2)
+_ROOM = Room(2 * (BLOCK + 2 * HALO) ** 2)
 """Pixels of windows that all threads look at at a time: two around blocks, or one that is wider."""
 
 ReadMaps = Callable[[Region], NDArray[np.float32]]
@@ -104,6 +110,56 @@ def label_block(
         is_cut |= any(mask[within(part, window)].any() for part in too_wide)
         looks += wider
     return gather(anchors, seen_in, known, is_cut)
+
+
+def label_in_blocks(
+    maps: NDArray[np.float32],
+    config: InstanceConfig,
+    classes: int | None = None,
+    *,
+    block: int = BLOCK,
+    **seen: int,
+) -> Prediction:
+    """What `instances.label_instances` makes of maps, in threads and in the memory of some blocks.
+
+    The cells are numbered in the order of their first pixels. Where a component is so large that
+    many blocks would have to see all of it, all is labelled at once.
+
+    Parameters
+    ----------
+    maps, config, classes
+        As there.
+    block : int
+        Edge in pixels of what is labelled at a time.
+    **seen
+        `halo` and `widest` as in `label_block`.
+    """
+    shape = maps.shape[1], maps.shape[2]
+    components, _ = ndi.label(maps[:classes].sum(axis=0) > config.threshold, output=np.int32)
+    if any(max(measure(box)) > block // 2 for box in ndi.find_objects(components)):
+        return label_instances(maps, config, classes)
+    del components
+    blocks = [tile.write for tile in grid(shape, block, 0, 1)]
+
+    def label(part: Region) -> BlockCells:
+        return label_block(
+            lambda region: maps[(slice(None), *region)], shape, part, config, classes, **seen
+        )
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        found = list(threads.map(label, blocks))
+    if any(cells.is_cut for cells in found):
+        return label_instances(maps, config, classes)
+    anchors, first = np.unique(np.concatenate([one.anchors for one in found]), return_index=True)
+    labels = np.empty(shape, np.int32)
+    for part, cells in zip(blocks, found, strict=True):
+        numbers = np.searchsorted(anchors, cells.anchors).astype(np.int32) + np.int32(1)
+        labels[part] = np.append(np.int32(0), numbers)[cells.labels]
+    kinds, scores = (
+        np.concatenate([getattr(cells, name) for cells in found])[first]
+        for name in ("classes", "scores")
+    )
+    return Prediction(labels, kinds, scores, maps[:classes])
 
 
 def _name_cells(

@@ -8,9 +8,12 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.block_labels import label_in_blocks
 from napari_unet.core.config import EvidenceKind, InstanceConfig
 from napari_unet.core.instances import label_instances
 from napari_unet.core.types import Prediction, Region
+
+_LARGE = 4096**2  # px: labelled as a whole, so many take 0.7 GB
 
 
 class Evidence(Protocol):
@@ -42,7 +45,8 @@ class Maps:
     classes: int
 
     def label(self, config: InstanceConfig) -> Prediction:
-        return label_instances(self.values, config, self.classes)
+        label = label_in_blocks if self.values[0].size > _LARGE else label_instances
+        return label(self.values, config, self.classes)
 
     def cut(self, box: Region, done: NDArray[np.bool_]) -> Maps:
         return Maps(np.where(done, self.values[(slice(None), *box)], 0), self.classes)

@@ -28,15 +28,13 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
+from napari_unet.core.block_labels import BLOCK
 from napari_unet.core.config import InstanceConfig, from_dict, to_dict
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_atomically
 from napari_unet.core.ngff import is_ours
 from napari_unet.core.tiling import Tile, grid
 from napari_unet.core.types import Region
-
-BLOCK = 1024
-"""px: a window around it has four times as many pixels as a tile of the network."""
 
 _FULL = 65535  # maps of 0 … 1 are kept as uint16: to 8e-6, where float16 keeps them to 2e-4
 

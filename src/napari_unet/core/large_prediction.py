@@ -23,7 +23,6 @@ An image of compressed strips is decompressed in whole strips.
 from __future__ import annotations
 
 import dataclasses
-import os
 import zlib
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -38,15 +37,17 @@ from numpy.typing import NDArray
 
 from napari_unet.core import large_stages as stages
 from napari_unet.core.allocation import return_freed_memory
+from napari_unet.core.block_labels import BLOCK
 from napari_unet.core.checkpoint import Model, load_model
 from napari_unet.core.cluster import Cluster, connect
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.errors import InputError
-from napari_unet.core.large_job import BLOCK, Job, begin, finish, hash_file, read_job, refuse_other
+from napari_unet.core.large_job import Job, begin, finish, hash_file, read_job, refuse_other
 from napari_unet.core.lazy_image import LazyImage, find_percentiles, take_sample
 from napari_unet.core.models.base import Segmenter
 from napari_unet.core.ngff import make_labels, mark_finished, open_levels
 from napari_unet.core.prediction import fit_channels, look_for_zoom
+from napari_unet.core.room import THREADS
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import (
     BlockLabelled,
@@ -59,9 +60,6 @@ from napari_unet.core.types import (
     Warned,
 )
 from napari_unet.core.windows import shift, take_middle, take_window
-
-_THREADS = min(4, os.cpu_count() or 1)
-"""That make cells and write them: NumPy, SciPy and zarr let each other work."""
 
 
 def predict_large(
@@ -304,7 +302,7 @@ def _run(
     Yields what is done; when closed, what has not begun is left undone.
     """
     if cluster is None:
-        with ThreadPoolExecutor(_THREADS) as threads:
+        with ThreadPoolExecutor(THREADS) as threads:
             yield from threads.map(lambda item: part(*item), items)
     else:
         yield from cluster.run(part, items)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
+
+THREADS = min(4, os.cpu_count() or 1)
+"""That make cells: NumPy and SciPy let each other work, mostly."""
 
 
 class Room:
