@@ -70,19 +70,25 @@ def run(folder: Path, crops: int, minutes: float, start: str, seed: int) -> dict
     """Train on crops and score."""
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        for kind in ("images", "labels"):
-            (scratch / kind).mkdir()
-        for i, (image, labels) in enumerate(draw_crops(folder / "train", crops, seed)):
-            rgb = {"photometric": "rgb"} if len(image) == 3 else {}
-            pixels = np.moveaxis(image, 0, -1) if len(image) == 3 else image[0]
-            tifffile.imwrite(scratch / "images" / f"{i}.tif", pixels, **rgb)
-            tifffile.imwrite(scratch / "labels" / f"{i}.tif", labels.astype(np.int32))
-        model = scratch / "model.safetensors"
-        call(
-            *("train", "--images", scratch / "images", "--labels", scratch / "labels"),
-            *("-o", model, "--minutes", minutes, "--start-from", start, "--seed", seed),
-        )
+        model = teach(folder, crops, minutes, start, seed, scratch)
         return score(model, folder, scratch)
+
+
+def teach(folder: Path, crops: int, minutes: float, start: str, seed: int, scratch: Path) -> Path:
+    """A model trained on crops, in a folder for all that is made for it."""
+    for kind in ("images", "labels"):
+        (scratch / kind).mkdir()
+    for i, (image, labels) in enumerate(draw_crops(folder / "train", crops, seed)):
+        rgb = {"photometric": "rgb"} if len(image) == 3 else {}
+        pixels = np.moveaxis(image, 0, -1) if len(image) == 3 else image[0]
+        tifffile.imwrite(scratch / "images" / f"{i}.tif", pixels, **rgb)
+        tifffile.imwrite(scratch / "labels" / f"{i}.tif", labels.astype(np.int32))
+    model = scratch / "model.safetensors"
+    call(
+        *("train", "--images", scratch / "images", "--labels", scratch / "labels"),
+        *("-o", model, "--minutes", minutes, "--start-from", start, "--seed", seed),
+    )
+    return model
 
 
 def run_peer(folder: Path, crops: int, minutes: float, name: str, seed: int) -> dict[str, float]:

@@ -1,12 +1,13 @@
 """Proofreading as a person does it, with clicks into the window: predict, correct, learn, better?
 
     xvfb-run -a -s "-screen 0 1280x800x24" python benchmarks/proofreading.py DATA/usiigaci_phase
-        [--start phase] [--minutes 3] [--shots FOLDER]
+        [--start phase|none] [--minutes 3] [--shots FOLDER]
 
 Cells of the first image of `val` are predicted, then corrected as its truth says: ten that are
 right are accepted, at most two merged ones split with a line, two that are parts of one merged,
 three that are none rejected. What was said is trained on from the start model, and AP50 of the
-other images of `val` is given before and after, with the number of clicks and drags.
+other images of `val` is given before and after, with the number of clicks and drags. With `--start
+none` the model is one trained as long, from scratch, on five crops of 256² of `train`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from scipy.ndimage import distance_transform_edt
 
+from few_shot import teach
 from gui_thread import spin, wait
 from napari_unet.core.file_pairs import pair_by_stem
 from napari_unet.core.label_files import read_labels
@@ -127,16 +129,19 @@ def main() -> None:
     given = parser.parse_args()
     val = given.folder / "val"
     first, *others = pair_by_stem(expand(val / "images"), expand(val / "labels", "labels"))
-    with tempfile.TemporaryDirectory() as models:
+    with tempfile.TemporaryDirectory() as models, tempfile.TemporaryDirectory() as scratch:
         os.environ["NAPARI_UNET_MODELS"] = models
-        model, done, clicks = work(first, given.start, given.minutes, given.shots)
+        start = given.start
+        if start == "none":
+            start = teach(given.folder, 5, given.minutes, "none", 0, Path(scratch))
+        model, done, clicks = work(first, start, given.minutes, given.shots)
         print(", ".join(f"{count} {what}" for what, count in done.items()), f"in {clicks} clicks")
-        print(f"AP50 on {len(others)} other images: {score(given.start, others):.3f} before, "
+        print(f"AP50 on {len(others)} other images: {score(start, others):.3f} before, "
               f"{score(model, others):.3f} after")  # fmt: skip
 
 
 def work(
-    pair: tuple[Path, Path], start: str, minutes: float, shots: Path | None
+    pair: tuple[Path, Path], start: Path | str, minutes: float, shots: Path | None
 ) -> tuple[Path, dict[str, int], int]:
     viewer = napari.Viewer()
     viewer.window.resize(1280, 800)
