@@ -32,6 +32,7 @@ from napari_unet.cli import main
 from napari_unet.core import batch, training
 from napari_unet.core.card import read_card, write_card
 from napari_unet.core.config import InstanceConfig, TrainConfig
+from napari_unet.core.formats import read_labelled
 from napari_unet.core.types import Stepped
 
 
@@ -300,12 +301,22 @@ def test_a_zarr_becomes_a_zarr(folder, model, tmp_path):
     expected = tifffile.imread(tmp_path / "out" / "cell0.tif")
     for arguments in (["cell0.zarr"], ["stack.tif", "--plane", "T=1"]):
         name, *plane = arguments
-        done = call("predict", model, tmp_path / name, *plane, *flags, "--json")
+        whole = ("--instances", "coco", "--json")
+        done = call("predict", model, tmp_path / name, *plane, *flags, *whole)
         (written,) = json.loads(done.stdout)["written"]
         assert written["cells"] == expected.max()
         found = zarr.open_group(written["file"], mode="r")["0"][:]
         assert np.array_equal(found > 0, expected > 0)
         assert f"{written['cells']} cells" in done.stderr
+        areas = read_areas(tmp_path / "out" / "instances")
+        stem = Path(name).stem
+        assert [areas[stem, n] for n in range(1, found.max() + 1)] == np.bincount(
+            found.ravel()
+        ).tolist()[1:]
+    both = ("predict", model, tmp_path / "cell0.zarr", folder / "images" / "cell1.png")
+    for status in ("done", "kept"):
+        said = json.loads(call(*both, *flags, *whole, "--resume").stdout)
+        assert [each["status"] for each in said["written"]] == [status] * 2
 
 
 def test_a_folder_of_any_files(folder, model, tmp_path):
@@ -448,6 +459,19 @@ def test_a_whole_stack_becomes_a_stack(movie, model, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["movie.tif"]
 
 
+@pytest.mark.parametrize("kind", ["coco", "geojson", "roi"])
+def test_whole_cells_of_a_stack(movie, model, tmp_path, kind):
+    """With their frames and numbers; made once."""
+    command = ("predict", model, movie, "-o", tmp_path, "--instances", kind, "--json")
+    call(*command)
+    labels = tifffile.imread(tmp_path / "movie.tif")
+    (file,) = (tmp_path / "instances").iterdir()
+    frames = read_labelled(file, labels.shape[1:])
+    found = frames[0].labels if len(frames) == 1 else np.stack([one.labels for one in frames])
+    np.testing.assert_array_equal(found, labels)
+    assert all(set(one.scores) == set(range(1, one.labels.max() + 1)) for one in frames)
+
+
 def test_linked_squares_keep_their_numbers_while_they_move(movie, model, tmp_path):
     done = call("predict", model, movie, "-o", tmp_path, "--link", "--json")
     (written,) = json.loads(done.stdout)["written"]
@@ -525,7 +549,6 @@ def test_axes_are_asked_for_and_never_guessed(movie, model, tmp_path):
         (["--axes", "TZ"], "TZ names no axes"),
         (["--axes", "CYX"], "3 channels"),
         (["--axes", "TYX", "--probabilities"], "Stacks have no --probabilities"),
-        (["--axes", "TYX", "--instances", "roi"], "Stacks have no --instances"),
     ):
         error = call("predict", model, plain, "-o", out, *flags, expect=2).stderr
         assert said in error
@@ -544,7 +567,6 @@ def test_a_large_image_that_cannot_be_used_is_one_sentence(folder, model, tmp_pa
         (["--plane", "T=1", "t=0"], "--plane names T more than once"),
         (["--plane", "T=1", "--plane", "T=1"], "--plane names T more than once"),
         (["--plane", "T=0", "--probabilities"], "--keep-maps"),
-        (["--plane", "T=0", "--instances", "coco"], "single planes have no --instances"),
         (["--plane", "T=0"], "constant"),
     ):
         error = call("predict", model, path, "-o", out, *flags, expect=2).stderr

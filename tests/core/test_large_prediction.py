@@ -28,6 +28,7 @@ from napari_unet.core.config import (
 )
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
+from napari_unet.core.formats.labelled import find_view
 from napari_unet.core.formats.ome_zarr import read_zarr
 from napari_unet.core.instances import label_instances
 from napari_unet.core.large_prediction import predict_large
@@ -186,6 +187,41 @@ def test_the_candidates_and_cells_are_those_of_the_image_in_memory(finder, nucle
     assert len(list((tmp_path / "out.zarr.scratch" / "candidates").iterdir())) == 20
     truth = make_sample("fluorescence", (300, 410), seed=1).labels
     assert evaluate(truth, labels)["ap50"] > 0.7
+
+
+def test_each_cell_of_maps_is_as_its_label(model, image, tmp_path):
+    """In a stripe of one block and in one of the whole image alike, after a stop too."""
+    shapes = []
+    found = run(model, image, tmp_path / "out.zarr", write_wholes=shapes.extend)
+    assert not (tmp_path / "out.zarr.scratch").exists()
+    labels, table = read_labels(found.path), zarr.open_group(found.path, mode="r")["cells"]
+    assert sorted(cell.label for cell in shapes) == list(range(1, found.cells + 1))
+    drawn = np.zeros_like(labels)
+    for cell in shapes:
+        find_view(drawn, cell)[cell.mask] += cell.label
+        assert cell.score == table["score"][cell.label - 1]
+        assert cell.kind == "ab"[table["class"][cell.label - 1] - 1]
+    np.testing.assert_array_equal(drawn, labels)
+
+
+def test_each_candidate_is_whole_where_others_lie_over_it(finder, nuclei, tmp_path):
+    shapes = []
+    found = run(finder, nuclei, tmp_path / "out.zarr", write_wholes=shapes.extend)
+    array = zarr.open_array(nuclei, mode="r")[:]
+    whole = exhaust(predict(load_model(finder, "cpu"), array, CONFIG))
+    labels = read_labels(found.path)
+    old = np.zeros(found.cells + 1, int)
+    old[labels] = whole.labels
+    assert len(shapes) == found.cells
+    hidden = 0
+    for cell in shapes:
+        at = old[cell.label] - 1
+        np.testing.assert_array_equal(cell.mask, whole.instances.masks[at])
+        assert cell.origin == tuple(whole.instances.boxes[at][:2])
+        assert cell.score == pytest.approx(float(whole.scores[at]))
+        assert cell.kind == ""  # of a single class nothing is said
+        hidden += np.count_nonzero(find_view(labels, cell)[cell.mask] != cell.label)
+    assert hidden > 0
 
 
 def test_it_is_an_ome_zarr_with_a_pyramid(model, tmp_path):

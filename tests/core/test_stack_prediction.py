@@ -16,6 +16,7 @@ from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import InstanceConfig, PredictConfig, to_dict
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
+from napari_unet.core.formats.labelled import find_view
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
 from napari_unet.core.prediction import predict
 from napari_unet.core.stack import open_stack
@@ -146,6 +147,39 @@ def test_linked_numbers_are_the_same_after_a_stop(model, tmp_path):
             pass
     assert exhaust(work("stopped.tif")) == done
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "stopped.tif"), labels)
+
+
+def test_whole_cells_have_the_numbers_of_the_stack_after_a_stop_too(model, tmp_path):
+    source = tmp_path / "stack.ome.tif"
+    data = write(source, (3,))
+    data[1] = data[0]
+    tifffile.imwrite(source, data, ome=True, metadata={"axes": "TYX"})
+    stack, cells = open_stack(source), []
+
+    def work(write_wholes):
+        return predict_stack(
+            model, stack, tmp_path / "o.tif", CONFIG, key="a", link=True, write_wholes=write_wholes
+        )
+
+    with contextlib.closing(work(None)) as stopped:  # a plane whose cells were not asked for
+        while not isinstance(next(stopped), PlaneDone):
+            pass
+    with contextlib.closing(work(cells.extend)) as stopped:
+        while not (isinstance(event := next(stopped), PlaneDone) and event.done == 2):
+            pass
+    assert cells == []
+    seen = []
+    done = exhaust(work(cells.extend), seen.append)
+    kept = [event.kept for event in seen if isinstance(event, PlaneDone)]
+    assert kept == [True, True, False]
+    labels = tifffile.imread(tmp_path / "o.tif")
+    drawn = np.zeros_like(labels)
+    for cell in cells:
+        find_view(drawn[cell.frame], cell)[cell.mask] += cell.label
+        assert cell.kind in ("a", "b")
+        assert 0 <= cell.score <= 1
+    np.testing.assert_array_equal(drawn, labels)
+    assert len(cells) == done.cells > 0
 
 
 def test_ids_are_linked_along_one_axis(model, tmp_path):

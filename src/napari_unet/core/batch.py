@@ -27,6 +27,7 @@ from napari_unet.core.config import PredictConfig, to_dict
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_atomically
 from napari_unet.core.formats import Format
+from napari_unet.core.formats.labelled import Extent, WriteShapes, take_apart
 from napari_unet.core.formats.predicted import as_labelled
 from napari_unet.core.label_files import write_labels
 from napari_unet.core.large_job import hash_file
@@ -44,11 +45,6 @@ from napari_unet.core.types import (
     PlaneDone,
     PredictEvent,
     StackPrediction,
-)
-
-_CONVERT = (
-    "leave it out, and “napari-unet convert” makes such a file of their labels, in which a pixel "
-    "is of one cell alone."
 )
 
 
@@ -72,7 +68,8 @@ class Batch:
         Also write the maps of images that fit into memory, beside the labels: of a model that
         makes cells of maps.
     instances : Format, optional
-        Also write each of their cells as a whole, with its score and class, in this format.
+        Also write each cell as a whole, with its score and class, in this format, which has room
+        for overlaps.
     scheduler, keep_maps
         Of large images, as `predict_large`.
     resume : bool
@@ -178,9 +175,9 @@ def _predict(
 ) -> Generator[PredictEvent, None, StackPrediction]:
     prediction = yield from predict(model, read_image(path), batch.config, name=str(path))
     write_labels(target, prediction.labels)
-    wholes = _name_instances(batch.instances, target)
-    if batch.instances and wholes:
-        batch.instances.write(wholes, as_labelled(prediction, model.card.classes, path.name))
+    write_wholes = _open_wholes(batch, target, path, prediction.labels.shape)
+    if write_wholes:
+        write_wholes(take_apart(as_labelled(prediction, model.card.classes)))
     maps = prediction.probabilities
     if batch.probabilities and maps is not None:
 
@@ -199,11 +196,14 @@ def _predict_stack(
         raise InputError(
             "Stacks have no --probabilities: --plane with --keep-maps keeps a plane's."
         )
-    if batch.instances:
-        raise InputError(f"Stacks have no --instances: {_CONVERT}")
     key = hashlib.sha256(os.fsencode(f"{settings} {path.resolve()}")).hexdigest()[:12]
     stack = open_stack(path, batch.axes)
-    return (yield from predict_stack(model, stack, target, batch.config, key=key, link=batch.link))
+    write_wholes = _open_wholes(batch, target, path, stack.image.shape[1:], len(stack.places))
+    return (
+        yield from predict_stack(
+            model, stack, target, batch.config, key=key, link=batch.link, write_wholes=write_wholes
+        )
+    )
 
 
 def _predict_large(
@@ -211,21 +211,31 @@ def _predict_large(
 ) -> Generator[LargeEvent, None, StackPrediction]:
     if batch.probabilities:
         raise InputError("Large images have no --probabilities: --keep-maps keeps them beside.")
-    if batch.instances:
-        raise InputError(f"Large images and single planes have no --instances: {_CONVERT}")
     if target.exists() and target.samefile(path):
         raise InputError(f"{target} would be written over: choose another output folder.")
     image = open_image(path, batch.planes, batch.axes)
     result = yield from predict_large(
         batch.model, image, target, batch.config,
         scheduler=batch.scheduler, keep_maps=batch.keep_maps,
+        write_wholes=_open_wholes(batch, target, path, image.shape[1:]),
     )  # fmt: skip
     return StackPrediction(result.cells, 1, None)
 
 
-def _name_instances(kind: Format | None, target: Path) -> Path | None:
-    """Where the whole cells of an image are written, None where they are not."""
-    return None if kind is None else target.parent / "instances" / f"{target.stem}{kind.ending}"
+def _open_wholes(
+    batch: Batch, target: Path, path: Path, size: tuple[int, int], frames: int | None = None
+) -> WriteShapes | None:
+    """What writes the whole cells of an image of (H, W), None where they are not asked for."""
+    kind, extent = batch.instances, Extent(size, frames, path.name)
+    if kind is None or kind.stream is None:
+        return None
+    stream, file = kind.stream, _name_wholes(kind, target)
+    return lambda shapes: stream(file, shapes, extent)
+
+
+def _name_wholes(kind: Format, target: Path) -> Path:
+    """Where the whole cells of an image are written where they are asked for."""
+    return target.parent / "instances" / f"{target.stem}{kind.ending}"
 
 
 def _name_maps(target: Path) -> Path:
@@ -235,7 +245,7 @@ def _name_maps(target: Path) -> Path:
 
 def _name_beside(batch: Batch, target: Path) -> list[Path]:
     """What is to lie beside the labels of an image."""
-    wholes = _name_instances(batch.instances, target)
+    wholes = _name_wholes(batch.instances, target) if batch.instances else None
     maps = _name_maps(target) if batch.probabilities else None
     return [path for path in (wholes, maps) if path is not None]
 

@@ -7,11 +7,14 @@ tiles around it, see `crowd`: any process can label it, in any order, again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.core.block_cells import BlockCells, NamedCells, gather, name_cells
 from napari_unet.core.candidates import finish, paint
-from napari_unet.core.crowd import Crowd
+from napari_unet.core.crowd import Crowd, Drawn
 from napari_unet.core.label_doubts import widen
 from napari_unet.core.regions import hull, measure, overlap, within
 from napari_unet.core.types import Region
@@ -28,10 +31,27 @@ def label_block(crowd: Crowd, shape: tuple[int, int], block: Region) -> BlockCel
     block : Region
         In pixels of the image.
     """
+    known, anchors, _ = _look(crowd, shape, block)
+    return gather(anchors, np.zeros(anchors.shape, np.int32), [known], False)
+
+
+def find_wholes(crowd: Crowd, shape: tuple[int, int], block: Region) -> Iterator[tuple[int, Drawn]]:
+    """The cells that begin in a block, by their anchors: all of each, whatever lies over it."""
+    known, _, cells = _look(crowd, shape, block)
+    rows, columns = block
+    for anchor, cell in zip(known.anchors.tolist(), cells, strict=True):
+        row, column = divmod(anchor, shape[1])
+        if rows.start <= row < rows.stop and columns.start <= column < columns.stop:
+            yield anchor, cell
+
+
+def _look(
+    crowd: Crowd, shape: tuple[int, int], block: Region
+) -> tuple[NamedCells, NDArray[np.int64], list[Drawn]]:
+    """The cells that are seen around a block, the anchor at each of its pixels, and the wholes."""
     inner = [cell.region for cell in crowd.cells_at(block)]
     if not inner:
-        nothing = np.full(measure(block), -1, np.int64)
-        return gather(nothing, np.zeros(nothing.shape, np.int32), [NamedCells.none()], False)
+        return NamedCells.none(), np.full(measure(block), -1, np.int64), []
     # a pixel wider: none of them touches a side of the window that is not one of the image
     window = widen(hull([block, *inner]), 1, shape)
     cells = crowd.cells_at(window)
@@ -50,4 +70,4 @@ def label_block(crowd: Crowd, shape: tuple[int, int], block: Region) -> BlockCel
         block,
         shape[1],
     )
-    return gather(anchors, np.zeros(anchors.shape, np.int32), [known], False)
+    return known, anchors, [cells[i] for i in kept]

@@ -21,7 +21,7 @@ from scipy import ndimage as ndi
 from napari_unet.core.block_cells import BlockCells, NamedCells, gather, name_cells
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.instances import label_instances
-from napari_unet.core.label_doubts import find_doubts, widen
+from napari_unet.core.label_doubts import find_doubts, find_open_sides, widen
 from napari_unet.core.regions import hull, measure, overlap, within
 from napari_unet.core.room import THREADS, Room
 from napari_unet.core.tiling import grid
@@ -102,7 +102,7 @@ def label_block(
             mask = maps[:classes].sum(axis=0) > config.threshold
             cells, named = _name_cells(maps, mask, config, classes, window, look.part, shape[1])
             del maps
-            doubts = find_doubts(mask, _open_sides(window, shape), config)
+            doubts = find_doubts(mask, find_open_sides(window, shape), config)
         here = within(look.part, block)
         anchors[here], seen_in[here] = named, len(known)
         known.append(cells)
@@ -217,11 +217,6 @@ def _look_wider(
                 return [new], too_wide
         return [], [*too_wide, parts]
     return looks, too_wide
-
-
-def _open_sides(window: Region, shape: tuple[int, int]) -> tuple[bool, bool, bool, bool]:
-    rows, columns = window
-    return rows.start > 0, rows.stop < shape[0], columns.start > 0, columns.stop < shape[1]
 
 
 def _fits(window: Region, widest: int) -> bool:

@@ -43,7 +43,7 @@ def find_doubts(
         return []
     components, n = ndi.label(mask, output=np.int32)
     cut = np.zeros(n + 1, bool)
-    cut[_edge_values(components, open_sides, 1)] = True
+    cut[find_rim(components, open_sides, 1)] = True
     cut[0] = False
     unknown = np.zeros(mask.shape, bool)
     boxes = []
@@ -53,7 +53,7 @@ def find_doubts(
         boxes += [box for box, is_one in _boxes_of(patches, unsure) if is_one]
     small = cut & (np.bincount(components.ravel(), minlength=n + 1) < 2 * max(config.min_size, 1))
     splits = cut | _reached(components, unknown | small[components], _SMOOTHED)
-    splits[_edge_values(components, open_sides, _MEASURED)] = True
+    splits[find_rim(components, open_sides, _MEASURED)] = True
     splits[0] = False
     grows = splits | _reached(components, splits[components], _GROWN)
     boxes += [
@@ -78,9 +78,9 @@ def _unsure_holes(
     patches, n = ndi.label(~mask, output=np.int32)
     inside, outside = find_contacts(patches, components)
     is_open, is_closed, is_settled = (np.zeros(n + 1, bool) for _ in range(3))
-    is_open[_edge_values(patches, open_sides, 1)] = True
+    is_open[find_rim(patches, open_sides, 1)] = True
     top, bottom, left, right = open_sides
-    is_closed[_edge_values(patches, (not top, not bottom, not left, not right), 1)] = True
+    is_closed[find_rim(patches, (not top, not bottom, not left, not right), 1)] = True
     is_settled[inside[~cut[outside]]] = True
     lowest, highest = np.full(n + 1, len(cut)), np.zeros(n + 1, np.int64)
     np.minimum.at(lowest, inside, outside)
@@ -102,8 +102,14 @@ def _reached(
     return found
 
 
-def _edge_values(
-    labels: NDArray[np.int32], sides: tuple[bool, bool, bool, bool], width: int
+def _boxes_of(
+    labels: NDArray[np.int32], chosen: NDArray[np.bool_]
+) -> list[tuple[Region, np.bool_]]:
+    return list(zip(ndi.find_objects(labels, len(chosen) - 1), chosen[1:], strict=True))
+
+
+def find_rim(
+    labels: NDArray[np.int32], sides: tuple[bool, bool, bool, bool], width: int = 1
 ) -> NDArray[np.int32]:
     """The labels within `width` px of the chosen sides (top, bottom, left, right)."""
     strips = (labels[:width], labels[-width:], labels[:, :width], labels[:, -width:])
@@ -111,10 +117,10 @@ def _edge_values(
     return np.concatenate(chosen) if chosen else np.zeros(0, np.int32)
 
 
-def _boxes_of(
-    labels: NDArray[np.int32], chosen: NDArray[np.bool_]
-) -> list[tuple[Region, np.bool_]]:
-    return list(zip(ndi.find_objects(labels, len(chosen) - 1), chosen[1:], strict=True))
+def find_open_sides(window: Region, shape: tuple[int, int]) -> tuple[bool, bool, bool, bool]:
+    """Whether there is more of an image beyond the top, bottom, left and right of a window."""
+    rows, columns = window
+    return rows.start > 0, rows.stop < shape[0], columns.start > 0, columns.stop < shape[1]
 
 
 def widen(box: Region, by: int, shape: tuple[int, int]) -> Region:

@@ -42,6 +42,7 @@ from napari_unet.core.checkpoint import Model, load_model
 from napari_unet.core.cluster import Cluster, connect
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.errors import InputError
+from napari_unet.core.formats.labelled import WriteShapes
 from napari_unet.core.large_job import Job, begin, finish, hash_file, read_job, refuse_other
 from napari_unet.core.lazy_image import LazyImage, find_percentiles, take_sample
 from napari_unet.core.models.base import Segmenter
@@ -70,6 +71,7 @@ def predict_large(
     *,
     scheduler: str | None = None,
     keep_maps: bool = False,
+    write_wholes: WriteShapes | None = None,
     block: int = BLOCK,
 ) -> Generator[LargeEvent, None, LargePrediction]:
     """Predict the cells of an image into an OME-Zarr.
@@ -88,6 +90,8 @@ def predict_large(
         one process a core of this machine. This process alone by default.
     keep_maps : bool
         Keep what the network says: with another threshold the same call only labels.
+    write_wholes : callable, optional
+        Is given each cell as a whole, one after the other, when all are known.
     block : int
         Edge in pixels of what is labelled at a time, and of the chunks of the result.
 
@@ -115,21 +119,28 @@ def predict_large(
     loaded = load_model(file, config.device)
     job, segmenter = yield from _plan(loaded, file, image, Path(output), config, block)
     net = stages.TileNet(dataclasses.replace(loaded, segmenter=segmenter), job)
-    work = _carry_out(job, net, image, scheduler, keep_maps=keep_maps)
+    work = _carry_out(job, net, image, scheduler)
+    names = loaded.card.classes
     del loaded, segmenter, net  # what comes after the tiles needs the memory
     try:
-        return (yield from work)
+        anchors = yield from work
+        mark_finished(Path(job.output))
+        if write_wholes is not None:
+            write_wholes(stages.list_wholes(job, anchors, names))
+        finish(job, keep_maps=keep_maps)
     except OSError as error:  # such as a full disk: what is there is whole, and known as done
         reason = error.strerror or str(error)
         raise InputError(
             f"{job.output} is not finished ({reason}): see to the disk, then the same command "
             "goes on where it was."
         ) from error
+    return LargePrediction(job.output, len(anchors))
 
 
 def _carry_out(
-    job: Job, net: stages.TileNet, image: LazyImage, scheduler: str | None, *, keep_maps: bool
-) -> Generator[LargeEvent, None, LargePrediction]:
+    job: Job, net: stages.TileNet, image: LazyImage, scheduler: str | None
+) -> Generator[LargeEvent, None, NDArray[np.int64]]:
+    """Write all of the result; the anchors of the cells in the order of their numbers."""
     begin(job)
     stages.open_store(job).create()
     make_labels(
@@ -141,10 +152,7 @@ def _carry_out(
         del net
         return_freed_memory()
         yield from _label(job, cluster)
-        cells = yield from _number(job, cluster)
-    mark_finished(Path(job.output))
-    finish(job, keep_maps=keep_maps)
-    return LargePrediction(job.output, cells)
+        return (yield from _number(job, cluster))
 
 
 def _plan(
@@ -257,8 +265,8 @@ def _label(job: Job, cluster: Cluster | None) -> Generator[LargeEvent, None, Non
             yield BlockLabelled(done, len(blocks), blocks[index])
 
 
-def _number(job: Job, cluster: Cluster | None) -> Generator[LargeEvent, None, int]:
-    """Number the cells in the order of their anchors; write the result, level by level."""
+def _number(job: Job, cluster: Cluster | None) -> Generator[LargeEvent, None, NDArray[np.int64]]:
+    """Number the cells in the order of their anchors, and write the result, level by level."""
     tables = [stages.read_table(job, i) for i in range(len(job.blocks()))]
     cut = sum(bool(table["is_cut"]) for table in tables)
     if cut:
@@ -291,7 +299,7 @@ def _number(job: Job, cluster: Cluster | None) -> Generator[LargeEvent, None, in
             for _ in finished:
                 done += 1
                 yield ChunkWritten(done, total)
-    return len(anchors)
+    return anchors
 
 
 def _run(

@@ -6,12 +6,15 @@ own: any process may do it, in any order, and again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import zarr
 from numpy.typing import NDArray
 
 from napari_unet.core.checkpoint import Model, load_model
@@ -19,6 +22,7 @@ from napari_unet.core.device import DeviceReport, free_memory, is_out_of_memory,
 from napari_unet.core.errors import InputError
 from napari_unet.core.evidence import Evidence
 from napari_unet.core.files import write_atomically
+from napari_unet.core.formats.labelled import Shape
 from napari_unet.core.large_job import (
     Job,
     hash_file,
@@ -175,3 +179,22 @@ def chunks_to_do(job: Job, level: int) -> list[int]:
 
 def _place(box: Region, chunks: Any) -> tuple[int, int]:
     return box[0].start // chunks[0], box[1].start // chunks[1]
+
+
+def list_wholes(job: Job, anchors: NDArray[np.int64], names: Sequence[str]) -> Iterator[Shape]:
+    """Each cell of the finished result as a whole, block by block, with its class and score.
+
+    Parameters
+    ----------
+    job : Job
+    anchors : (n,) int64 array
+        Of the cells, in the order of their numbers.
+    names : sequence of str
+        Of the classes 1 … K; of a single one nothing is said.
+    """
+    cells: Any = zarr.open_group(job.output, mode="r")["cells"]
+    store, classes, scores = open_store(job), cells["class"][:], cells["score"][:]
+    for block in job.blocks():
+        for shape in store.wholes(block, anchors):
+            kind = names[classes[shape.label - 1] - 1] if len(names) > 1 else ""
+            yield replace(shape, kind=kind, score=float(scores[shape.label - 1]))

@@ -1,14 +1,17 @@
 """Predicting all planes of a TIFF stack into one TIFF, a few planes in memory, resumable.
 
 Beside the result `cells.tif` lies `cells.tif.<key>.scratch` while the work lasts: the labels of
-each plane that is done, a file each. Whoever comes next with the same key goes on with them.
+each plane that is done, a file each, and its whole cells where they are asked for. Whoever comes
+next with the same key goes on with them.
 """
 
 from __future__ import annotations
 
 import shutil
 import statistics
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,9 @@ from napari_unet.core.checkpoint import Model
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_atomically
+from napari_unet.core.formats.labelled import Shape, WriteShapes, take_apart
+from napari_unet.core.formats.predicted import as_labelled
+from napari_unet.core.formats.shape_files import keep_shapes, read_shapes
 from napari_unet.core.label_files import read_labels, write_labels
 from napari_unet.core.linking import link_plane
 from napari_unet.core.mosaic import diameters
@@ -40,6 +46,7 @@ def predict_stack(
     *,
     key: str,
     link: bool = False,
+    write_wholes: WriteShapes | None = None,
 ) -> Generator[PredictEvent | PlaneDone, None, StackPrediction]:
     """Predict the cells of each plane; all planes have one brightness, and one zoom.
 
@@ -58,6 +65,8 @@ def predict_stack(
     link : bool
         Whether a cell keeps its number from plane to plane, see `linking.link_plane`. Otherwise
         the numbers are those of each plane alone.
+    write_wholes : callable, optional
+        Is given each cell of each plane as a whole, one after the other, when all are known.
 
     Yields
     ------
@@ -84,12 +93,13 @@ def predict_stack(
     grey = stack.percentiles(model.card.normalize)
     scratch = output.with_name(f"{output.name}.{key}.scratch")
     zoom = (yield from _find_zoom(model, stack, config, grey)) if model.card.any_size else None
-    files, sizes, highest = [], [], 0
+    files, wholes, sizes, highest = [], [], [], 0
     labels = np.zeros(stack.image.shape[1:], np.int32)
     places = stack.places
     for number, place in enumerate(places, 1):
-        file = scratch / f"{number}.tif"
-        kept, before = file.exists(), labels
+        file, whole = scratch / f"{number}.tif", scratch / f"{number}.npz"
+        kept = file.exists() and (whole.exists() or not write_wholes)
+        before = labels
         if kept:
             labels = read_labels(file)
         else:
@@ -100,20 +110,36 @@ def predict_stack(
             labels = prediction.labels
             if link:
                 labels, _ = link_plane(before, labels, highest)
+            if write_wholes:
+                found = as_labelled(prediction, model.card.classes)
+                keep_shapes(whole, _renumber(take_apart(found), found.labels, labels, number - 1))
             write_labels(file, labels)
         files.append(file)
+        wholes.append(whole)
         sizes.append(diameters(labels))
         highest = max(highest, int(labels.max()))
         yield PlaneDone(number, len(places), place, sizes[-1].size, kept)
     _join(stack, files, output, np.uint16 if highest <= np.iinfo(np.uint16).max else np.int32)
+    if write_wholes:
+        write_wholes(chain.from_iterable(map(read_shapes, wholes)))
     shutil.rmtree(scratch, ignore_errors=True)
-    found = np.concatenate(sizes)
+    diameter = np.concatenate(sizes)
     return StackPrediction(
-        found.size,
+        diameter.size,
         len(files),
-        float(np.median(found)) if found.size else None,
+        float(np.median(diameter)) if diameter.size else None,
         highest if link else None,
     )
+
+
+def _renumber(
+    shapes: Iterable[Shape], before: NDArray[np.int32], after: NDArray[np.int32], frame: int
+) -> Iterator[Shape]:
+    """The cells of a plane of a stack by the numbers that they have there."""
+    numbers = np.zeros(int(before.max()) + 1, np.int32)
+    numbers[before.ravel()] = after.ravel()
+    for shape in shapes:
+        yield replace(shape, label=int(numbers[shape.label]), frame=frame)
 
 
 def _find_zoom(

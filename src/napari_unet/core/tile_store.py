@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_unet.core.block_cells import BlockCells
+from napari_unet.core.formats.labelled import Shape
 from napari_unet.core.types import Region
 
 if TYPE_CHECKING:
@@ -41,3 +46,14 @@ class TileStore(ABC):
     @abstractmethod
     def label(self, block: Region) -> BlockCells:
         """The cells of a block, as the evidence of the whole image would give them."""
+
+    @abstractmethod
+    def wholes(self, block: Region, anchors: NDArray[np.int64]) -> Iterator[Shape]:
+        """Each cell that begins in a block as a whole, where others lie over it too.
+
+        Parameters
+        ----------
+        block : Region
+        anchors : (n,) int64 array
+            Of all cells of the image, in the order of their numbers; the result has them.
+        """

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_unet.core.errors import InputError
 from napari_unet.core.formats.cellpose_seg import is_seg, read_seg, write_seg
-from napari_unet.core.formats.coco import read_coco, write_coco
-from napari_unet.core.formats.geojson import read_geojson, write_geojson
-from napari_unet.core.formats.imagej_roi import read_rois, write_rois
-from napari_unet.core.formats.labelled import Labelled, remark_overlaps
+from napari_unet.core.formats.coco import read_coco, stream_coco, write_coco
+from napari_unet.core.formats.geojson import read_geojson, stream_geojson, write_geojson
+from napari_unet.core.formats.imagej_roi import read_rois, stream_rois, write_rois
+from napari_unet.core.formats.labelled import Extent, Labelled, Shape, remark_overlaps
 from napari_unet.core.formats.ome_zarr import is_zarr, read_zarr, write_zarr
 from napari_unet.core.formats.tiff import read_tiff, write_tiff
 from napari_unet.core.listing import IMAGE_SUFFIXES
@@ -45,6 +45,9 @@ class Format:
         The cells of each image that the file tells of.
     write : callable of (path, cells)
         All or nothing; returns a sentence for each thing that was lost.
+    stream : callable of (path, shapes, extent), optional
+        Where a file has room for cells that overlap: writes them one after the other, so that
+        there may be any number of them. All or nothing.
     says_size : bool
         Whether a file tells how large the image is.
     """
@@ -54,6 +57,7 @@ class Format:
     matches: Callable[[Path], bool]
     read: Callable[[Path, tuple[int, int] | None], list[Labelled]]
     write: Callable[[Path, Labelled], tuple[str, ...]]
+    stream: Callable[[Path, Iterable[Shape], Extent], None] | None = None
     says_size: bool = True
 
 
@@ -83,6 +87,7 @@ FORMATS = {
         _ends_in(".zip", ".roi"),
         read_rois,
         write_rois,
+        stream_rois,
         says_size=False,
     ),
     "seg": Format("Cellpose masks", "_seg.npy", is_seg, read_seg, write_seg),
@@ -92,6 +97,7 @@ FORMATS = {
         _is_json_with("Feature", "FeatureCollection"),
         read_geojson,
         write_geojson,
+        stream_geojson,
         says_size=False,
     ),
     "coco": Format(
@@ -100,6 +106,7 @@ FORMATS = {
         _is_json_with("annotations", "images", "categories"),
         read_coco,
         write_coco,
+        stream_coco,
     ),
     "zarr": Format("OME-Zarr labels", ".zarr", is_zarr, read_zarr, write_zarr),
 }

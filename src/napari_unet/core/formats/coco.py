@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from pycocotools import mask as rle
 
 from napari_unet.core.damage import DAMAGE, give_reason
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import write_text
+from napari_unet.core.formats.json_list import write_json
 from napari_unet.core.formats.labelled import (
+    Extent,
     Labelled,
     Shape,
     check_room,
@@ -26,6 +28,7 @@ from napari_unet.core.formats.labelled import (
 from napari_unet.core.formats.polygons import fill
 
 _CELL = "cell"
+_COUNTED = 2**32 - 1  # px that run lengths can count
 _UNSAID = "unclassed"  # what we say of the category of cells without a class
 
 
@@ -89,30 +92,54 @@ def write_coco(path: Path, labelled: Labelled) -> tuple[str, ...]:
 
     Each frame of a stack is an image.
     """
-    stem = labelled.image or path.stem
-    stack = labelled.labels.ndim == 3
-    height, width = labelled.labels.shape[-2:]
+    stream_coco(path, take_apart(labelled), Extent.of(labelled))
+    return remark_background(labelled, "Annotations of COCO")
+
+
+def stream_coco(path: Path, shapes: Iterable[Shape], extent: Extent) -> None:
+    """Write each cell as run lengths, one after the other; as `write_coco`.
+
+    Raises
+    ------
+    InputError
+        The image has more pixels than COCO can count, or the file cannot be written.
+    """
+    height, width = extent.size
+    if height * width > _COUNTED:
+        raise InputError(
+            f"{extent.image or path.stem} has {height} × {width} px, and COCO's run lengths count "
+            "to 2³²: choose GeoJSON."
+        )
+    stem = extent.image or path.stem
     images = [
         {
             "id": frame + 1,
-            "file_name": f"{stem}_{frame + 1:04d}" if stack else stem,
+            "file_name": stem if extent.frames is None else f"{stem}_{frame + 1:04d}",
             "height": height,
             "width": width,
         }
-        for frame in range(len(labelled.frames))
+        for frame in range(extent.frames or 1)
     ]
-    shapes = list(take_apart(labelled))
-    kinds = sorted({shape.kind for shape in shapes}) or [""]
-    annotations = [
-        _annotation(number, shape, (height, width), kinds) for number, shape in enumerate(shapes, 1)
-    ]
-    categories = [
-        {"id": number, "name": kind} if kind else {"id": number, "name": _CELL, _UNSAID: True}
-        for number, kind in enumerate(kinds, 1)
-    ]
-    text = json.dumps({"images": images, "annotations": annotations, "categories": categories})
-    write_text(path, text)
-    return remark_background(labelled, "Annotations of COCO")
+    kinds: dict[str, int] = {}
+
+    def list_annotations() -> Iterator[dict[str, Any]]:
+        for number, shape in enumerate(shapes, 1):
+            yield _annotation(
+                number, shape, extent.size, kinds.setdefault(shape.kind, len(kinds) + 1)
+            )
+
+    def list_categories() -> dict[str, Any]:
+        named = kinds or {"": 1}
+        return {
+            "categories": [
+                {"id": number, "name": kind}
+                if kind
+                else {"id": number, "name": _CELL, _UNSAID: True}
+                for kind, number in named.items()
+            ]
+        }
+
+    write_json(path, {"images": images}, "annotations", list_annotations(), list_categories)
 
 
 def _read(said: dict[str, Any], size: tuple[int, int], names: dict[Any, str]) -> Shape:
@@ -155,17 +182,13 @@ def _fill_all(polygons: list[list[float]]) -> tuple[NDArray[np.bool_], tuple[int
     return whole, (top, left)
 
 
-def _annotation(
-    number: int, shape: Shape, size: tuple[int, int], kinds: list[str]
-) -> dict[str, Any]:
+def _annotation(number: int, shape: Shape, size: tuple[int, int], category: int) -> dict[str, Any]:
     (row, column), (height, width) = shape.origin, shape.mask.shape
-    whole = np.zeros(size, np.uint8, order="F")
-    whole[row : row + height, column : column + width] = shape.mask
-    runs = rle.encode(whole)
+    runs = rle.frPyObjects({"size": list(size), "counts": _run_lengths(shape, size)}, *size)
     annotation = {
         "id": number,
         "image_id": shape.frame + 1,
-        "category_id": kinds.index(shape.kind) + 1,
+        "category_id": category,
         "segmentation": {"size": list(size), "counts": runs["counts"].decode("ascii")},
         "area": int(np.count_nonzero(shape.mask)),
         "bbox": [column, row, width, height],
@@ -173,3 +196,16 @@ def _annotation(
         "label": shape.label,
     }
     return annotation if shape.score is None else {**annotation, "score": round(shape.score, 4)}
+
+
+def _run_lengths(shape: Shape, size: tuple[int, int]) -> list[int]:
+    """Pixels outside, inside, outside … of a cell, column by column through the whole image."""
+    columns, rows = np.nonzero(shape.mask.T)
+    if not len(rows):
+        return [size[0] * size[1]]
+    at = (columns + shape.origin[1]) * size[0] + rows + shape.origin[0]
+    ends = np.flatnonzero(np.diff(at) != 1)
+    firsts, lasts = at[np.append(0, ends + 1)], at[np.append(ends, -1)]
+    turns = np.stack((firsts, lasts + 1), axis=1).ravel()
+    counts: list[int] = np.diff(turns, prepend=0, append=size[0] * size[1]).tolist()
+    return counts

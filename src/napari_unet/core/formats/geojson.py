@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import numpy as np
 
 from napari_unet.core.damage import DAMAGE, give_reason
 from napari_unet.core.errors import InputError
-from napari_unet.core.files import write_text
+from napari_unet.core.formats.json_list import write_json
 from napari_unet.core.formats.labelled import (
+    Extent,
     Labelled,
     Shape,
     put_together,
@@ -54,12 +55,16 @@ def read_geojson(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
 
 def write_geojson(path: Path, labelled: Labelled) -> tuple[str, ...]:
     """Write a feature a cell, along the edges of its pixels; returns what was lost."""
-    said: dict[str, Any] = {"type": "FeatureCollection"}
-    if labelled.labels.ndim == 3:
-        said["frames"] = len(labelled.labels)  # the last ones may have no cell
-    said["features"] = [_feature(shape) for shape in take_apart(labelled)]
-    write_text(path, json.dumps(said))
+    stream_geojson(path, take_apart(labelled), Extent.of(labelled))
     return remark_background(labelled, "Features of GeoJSON")
+
+
+def stream_geojson(path: Path, shapes: Iterable[Shape], extent: Extent) -> None:
+    """Write a feature a cell, one after the other."""
+    head: dict[str, Any] = {"type": "FeatureCollection"}
+    if extent.frames is not None:
+        head["frames"] = extent.frames  # the last ones may have no cell
+    write_json(path, head, "features", map(_feature, shapes))
 
 
 def _read(feature: dict[str, Any]) -> Iterator[Shape]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from napari_unet.core.damage import DAMAGE, give_reason
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import write_atomically
 from napari_unet.core.formats.labelled import (
+    Extent,
     Labelled,
     Shape,
     put_together,
@@ -75,19 +76,23 @@ def read_rois(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
 
 def write_rois(path: Path, labelled: Labelled) -> tuple[str, ...]:
     """Write a region a cell, along the edges of its pixels; returns what was lost."""
-    frames = len(labelled.labels) if labelled.labels.ndim == 3 else None
-    rois = [_make(shape, frames) for shape in take_apart(labelled)]
-
-    def write(target: Path) -> None:
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
-            for roi in rois:
-                file.writestr(f"{roi.name}.roi", roi.tobytes())
-
-    write_atomically(path, write)
+    stream_rois(path, take_apart(labelled), Extent.of(labelled))
     return (
         *remark_background(labelled, "Regions of ImageJ"),
         *remark_frames(labelled, "Regions of ImageJ"),
     )
+
+
+def stream_rois(path: Path, shapes: Iterable[Shape], extent: Extent) -> None:
+    """Write a region a cell, one after the other."""
+
+    def write(target: Path) -> None:
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+            for shape in shapes:
+                roi = _make(shape, extent.frames)
+                file.writestr(f"{roi.name}.roi", roi.tobytes())
+
+    write_atomically(path, write)
 
 
 def _frames(rois: Sequence[roifile.ImagejRoi], path: Path) -> list[int]:

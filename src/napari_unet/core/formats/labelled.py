@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,36 @@ class Shape:
     frame: int = 0
     kind: str = ""
     score: float | None = None
+
+
+WriteShapes: TypeAlias = Callable[[Iterable[Shape]], None]
+"""Writes cells, one after the other, wherever it was told to."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What cells lie in that are told one by one.
+
+    Attributes
+    ----------
+    size : (H, W)
+        Of the image, or of each frame of a stack.
+    frames : int, optional
+        Of a stack; None where it is none.
+    image : str
+        The name of the image, empty where it has none.
+    """
+
+    size: tuple[int, int]
+    frames: int | None = None
+    image: str = ""
+
+    @classmethod
+    def of(cls, labelled: Labelled) -> Extent:
+        """That of labels."""
+        height, width = labelled.labels.shape[-2:]
+        frames = len(labelled.labels) if labelled.labels.ndim == 3 else None
+        return cls((height, width), frames, labelled.image)
 
 
 def take_apart(labelled: Labelled) -> Iterator[Shape]:
