@@ -10,8 +10,8 @@
   tensors that are ready: of the same tiles with the context they need, and without it. The maps
   and the labels apart.
 - monai: the maps alone, against `monai.inferers.sliding_window_inference` at its default overlap
-  of 0.25 over the same image in memory, with the same network and precision, in windows of
-  `--window` px. Needs MONAI.
+  of 0.25 over the same image in memory, with the same network, in windows of `--window` px: in the
+  same precision, and in float32, as its tutorials have it. Needs MONAI.
 - memory: highest resident memory above that of the process with the model loaded, each size in a
   process of its own. Most of the image is empty; nothing is left out for that.
 - peers: image in memory to labels, by StarDist and Cellpose with their own networks, trained on one
@@ -47,7 +47,7 @@ import zarr
 from napari_unet.core.allocation import keep_freed_memory
 from napari_unet.core.checkpoint import load_model
 from napari_unet.core.config import PredictConfig
-from napari_unet.core.device import resolve_device
+from napari_unet.core.device import DeviceReport, resolve_device
 from napari_unet.core.events import exhaust
 from napari_unet.core.large_prediction import predict_large
 from napari_unet.core.lazy_image import open_image
@@ -104,7 +104,7 @@ def time_bare(
 ) -> tuple[float, float]:
     """Seconds, and those of the processor, of the forward passes over so large an image."""
     where = resolve_device(config.device, config.precision)
-    edge = segmenter.tile_edge(config.tile or segmenter.large_tile)
+    edge = segmenter.tile_edge(config.tile or segmenter.tile)
     tiles = grid((size, size), edge, context, segmenter.stride)
     batches = {tile.size: torch.rand(1, 1, *tile.size, device=where.device) for tile in tiles}
     batches = {
@@ -136,7 +136,7 @@ def measure_speed(given: argparse.Namespace, folder: Path) -> None:
         **time_stages(given.model, image, folder / "out.zarr", config),
         "bare again": time_bare(segmenter, given.size, config, segmenter.tile_context),
     }
-    tile = given.tile or segmenter.large_tile
+    tile = given.tile or segmenter.tile
     print(resolve_device(given.device).words, f"{given.size}² px, tiles of {tile} px")
     for name, (wall, busy) in rows.items():
         pace = given.size**2 / wall / 1e6
@@ -157,21 +157,23 @@ def measure_monai(given: argparse.Namespace, folder: Path) -> None:
     array = zarr.open_array(image, mode="r")[:]
     whole = torch.from_numpy((array - array.min()) / np.ptp(array))[None, None].to(where.device)
 
-    def infer(part: torch.Tensor) -> tuple[float, float]:
+    def infer(part: torch.Tensor, how: DeviceReport) -> tuple[float, float]:
         begin, busy = time.perf_counter(), time.process_time()
-        with torch.inference_mode(), autocast(where):
+        with torch.inference_mode(), autocast(how):
             sliding_window_inference(part, (given.window,) * 2, 1, segmenter.net, overlap=0.25)
         _wait(where.device)
         return time.perf_counter() - begin, time.process_time() - busy
 
-    infer(whole[..., : given.window, : given.window])
-    monai = infer(whole)
     ours = time_stages(given.model, image, folder / "out.zarr", config)["maps"]
     print(where.words, f"{given.size}² px, window {given.window} px, overlap 0.25")
-    print(
-        f"MONAI {monai[0]:.1f} s, our maps {ours[0]:.1f} s: {monai[0] / ours[0]:.2f} × "
-        f"({monai[1] / ours[1]:.2f} × of processor time)"
-    )
+    for how in (where, resolve_device(config.device, "float32")):
+        infer(whole[..., : given.window, : given.window], how)
+        monai = infer(whole, how)
+        print(
+            f"MONAI in {how.precision} {monai[0]:.1f} s, our maps {ours[0]:.1f} s: "
+            f"{monai[0] / ours[0]:.2f} × ({monai[1] / ours[1]:.2f} × of processor time)",
+            flush=True,
+        )
 
 
 def measure_peers(given: argparse.Namespace, folder: Path) -> None:

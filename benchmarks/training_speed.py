@@ -2,12 +2,13 @@
 
     python benchmarks/training_speed.py [--steps 40] [--rounds 3] [--device auto]
 
-In one run and in turns, with the same network, batch (4 tiles of 256²) and precision:
+In one run and in turns, with the same network, batch (4 tiles of 256²) and, unless said, precision:
 
 - ours: `train` itself, with augmentation, weights, averaging and clipping, held-out looks left out;
 - bare: forward, mean cross-entropy, backward and optimiser step on tensors that are ready;
 - MONAI (where it is installed): its dictionary transforms for the same augmentation on the same
-  images, its sampler around cells and data loader, the better of none and one worker.
+  images, its sampler around cells and data loader, with none and one worker; the former in float32
+  too, as its tutorials have it.
 
 Prints images a second and the ratios of the times. Needs a machine that does nothing else.
 """
@@ -61,9 +62,11 @@ def ours(sample: Sample, config: TrainConfig) -> Iterator[object]:
             yield event
 
 
-def bare(segmenter: UNetSegmenter, batches: Iterator[tuple], device: str) -> Iterator[None]:
+def bare(
+    segmenter: UNetSegmenter, batches: Iterator[tuple], device: str, precision: str = "auto"
+) -> Iterator[None]:
     """Forward, loss, backward, step; what is not a tensor of the batch costs nothing here."""
-    where = resolve_device(device)
+    where = resolve_device(device, precision)
     net = place(copy.deepcopy(segmenter.net), where).train()
     optimizer = make_optimizer(segmenter.with_net(net), TrainConfig())
     for image, index, weight in batches:
@@ -149,9 +152,10 @@ def main() -> None:
     try:
         import monai  # noqa: F401
 
-        for workers in (0, 1):
-            loops[f"MONAI, {workers} workers"] = lambda workers=workers: bare(
-                segmenter, monai_batches(sample, workers, where.device), given.device
+        for workers, precision in ((0, "auto"), (1, "auto"), (0, "float32")):
+            name = f"MONAI, {workers} workers" + (", float32" if precision == "float32" else "")
+            loops[name] = lambda workers=workers, precision=precision: bare(
+                segmenter, monai_batches(sample, workers, where.device), given.device, precision
             )
     except ImportError:
         print("MONAI is not installed: left out.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.errors import InputError
-from napari_unet.flags import add_axes_flag, add_flags, read_flags, say_unused
+from napari_unet.flags import add_axes_flag, add_flags, find_unused, read_flags
 from napari_unet.measure_command import check_target
 from napari_unet.say import say
 
@@ -113,7 +113,7 @@ def _judge_models(given: argparse.Namespace) -> dict[str, Any]:
     _check_output(given, pairs)
     for model in given.models:
         card = read_card(model)  # a name that is wrong is said before the first one has worked
-        for sentence in say_unused(given, model, card):
+        for sentence in find_unused(given, model, card):
             say(f"{sentence}.")
     config = read_flags(PredictConfig(), given)
 

@@ -41,7 +41,7 @@ def add_flags(
         )
 
 
-def say_unused(given: argparse.Namespace, model: Path | str, card: ModelCard) -> Iterator[str]:
+def find_unused(given: argparse.Namespace, model: Path | str, card: ModelCard) -> Iterator[str]:
     """A sentence, without its stop, for each flag of a prediction that says nothing to a model."""
     kind = {"maps": "makes cells of maps of pixels", "candidates": "finds whole cells"}
     for item in (*dataclasses.fields(PredictConfig), *dataclasses.fields(InstanceConfig)):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.core.config import InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.start_models import START_MODELS
-from napari_unet.flags import add_axes_flag, add_flags, read_flags, say_unused
+from napari_unet.flags import add_axes_flag, add_flags, find_unused, read_flags
 from napari_unet.say import say
 
 if TYPE_CHECKING:
@@ -89,8 +89,9 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
         raise InputError("--link is of whole stacks: leave --plane or --link out.")
     planes = _read_planes(given.plane or ())
     card = read_card(given.model)
-    for sentence in say_unused(given, given.model, card):
-        raise InputError(f"{sentence}: leave it out.")
+    unused = next(find_unused(given, given.model, card), None)
+    if unused is not None:
+        raise InputError(f"{unused}: leave it out.")
     config = read_flags(PredictConfig(instances=card.instances), given)
     paths = find_images(given.images)
     targets = name_results(paths, given.output)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from unittest import mock
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage as ndi
 
-from napari_unet.core import evidence
+from napari_unet.core import block_labels, evidence
 from napari_unet.core.block_labels import label_block, label_in_blocks
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import label_instances
+from napari_unet.core.room import Room
 
 configs = st.builds(
     InstanceConfig,
@@ -102,11 +106,18 @@ def test_blocks_give_the_labels_of_the_whole(data):
 @given(st.data())
 @settings(max_examples=100, deadline=None)
 def test_maps_in_memory_are_labelled_in_blocks_as_in_one(data):
-    maps, classes = data.draw(maps_of_images())
-    config, block = data.draw(configs), data.draw(st.integers(30, 80))
+    """Many small cells and some that are larger than half a block, for which all is labelled."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    shape = data.draw(st.integers(60, 200)), data.draw(st.integers(60, 200))
+    field = ndi.gaussian_filter(rng.standard_normal((2, *shape)), (0, 1.5, 1.5)) * 6
+    dark = data.draw(st.sampled_from([1.0, 2.0, 3.0]))
+    maps = (1 / (1 + np.exp(dark - field))).astype(np.float32)
+    config, classes, block = data.draw(configs), 1, data.draw(st.integers(40, 80))
     whole = label_instances(maps, config, classes)
-    widest = data.draw(st.sampled_from([2048, 30]))  # some components may not fit
-    found = label_in_blocks(maps, config, classes, block=block, halo=8, widest=widest)
+    with mock.patch.object(block_labels, "label_instances", wraps=label_instances) as labelled:
+        found = label_in_blocks(maps, config, classes, block=block, halo=8)
+    areas = [call.args[0][0].size for call in labelled.call_args_list]
+    event("at once" if areas == [maps[0].size] else "in blocks")
     np.testing.assert_array_equal(anchors_of(found.labels), anchors_of(whole.labels))
     inside = whole.labels > 0
     same = dict(zip(found.labels[inside], whole.labels[inside], strict=True))
@@ -114,6 +125,44 @@ def test_maps_in_memory_are_labelled_in_blocks_as_in_one(data):
     np.testing.assert_array_equal(found.classes, whole.classes[order])
     np.testing.assert_array_equal(found.scores, whole.scores[order])
     np.testing.assert_array_equal(found.probabilities, whole.probabilities)
+
+
+def test_small_cells_are_never_labelled_at_once():
+    """In an image of many blocks, and with all that any step of labelling sees around them."""
+    cells = [(20 + 30 * y, 15 + 30 * x) for y in range(8) for x in range(9)]
+    maps = rings((260, 290), cells, 9, 9)
+    with mock.patch.object(block_labels, "label_instances", wraps=label_instances) as labelled:
+        found = label_in_blocks(maps, InstanceConfig(), block=64, halo=24)
+    sizes = [call.args[0][0].size for call in labelled.call_args_list]
+    assert len(sizes) >= 20
+    assert max(sizes) < 0.5 * maps[0].size
+    assert found.labels.max() == len(cells)
+
+
+def test_where_a_window_would_not_show_a_component_all_is_labelled_at_once():
+    maps = rings((120, 120), [(60, 60)], 18, 18)
+    with mock.patch.object(block_labels, "label_instances", wraps=label_instances) as labelled:
+        found = label_in_blocks(maps, InstanceConfig(), block=80, halo=2, widest=30)
+    assert labelled.call_args.args[0].shape == maps.shape
+    assert found.labels.max() == 1
+
+
+def test_threads_hold_no_more_windows_than_there_is_room_for(monkeypatch):
+    monkeypatch.setattr(block_labels, "_ROOM", Room(1))
+    monkeypatch.setattr(block_labels, "THREADS", 4)
+    maps, inside, most = rings((200, 200), [(40, 40), (150, 150)], 12, 12), [], []
+
+    def label(*given):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.005)
+        found = label_instances(*given)
+        inside.pop()
+        return found
+
+    monkeypatch.setattr(block_labels, "label_instances", label)
+    label_in_blocks(maps, InstanceConfig(), block=50, halo=8)
+    assert set(most) == {1}
 
 
 def test_what_is_said_of_a_large_image_is_labelled_in_blocks(monkeypatch):

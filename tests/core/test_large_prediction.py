@@ -278,6 +278,36 @@ def test_a_stop_leaves_what_can_be_read_and_gone_on_with(either, undisturbed, tm
     np.testing.assert_array_equal(read_zarr(output, None)[0].labels, whole)
 
 
+def test_a_stop_leaves_blocks_undone_that_have_not_begun(model, image, tmp_path, monkeypatch):
+    begun = []
+
+    def label(job, index):
+        begun.append(index)
+        return label_part(job, index)
+
+    label_part = stages.label_part
+    monkeypatch.setattr(stages, "label_part", label)
+    work = start(model, image, tmp_path / "out.zarr")
+    while not isinstance(next(work), BlockLabelled):
+        pass
+    work.close()
+    assert 1 <= len(begun) < 12
+
+
+def test_what_goes_wrong_in_one_block_is_said(model, image, tmp_path, monkeypatch):
+    def label(job, index):
+        if index == 5:
+            raise OSError(28, "No space left on device")
+        return label_part(job, index)
+
+    label_part = stages.label_part
+    monkeypatch.setattr(stages, "label_part", label)
+    with pytest.raises(InputError, match="No space left"):
+        run(model, image, tmp_path / "out.zarr")
+    monkeypatch.undo()
+    assert run(model, image, tmp_path / "out.zarr").cells > 100
+
+
 def test_another_threshold_only_labels(either, tmp_path):
     model, image = either
     output = tmp_path / "out.zarr"
@@ -320,11 +350,11 @@ def test_it_goes_on_with_its_tile_where_nobody_asks_for_another(
     """Also where a later version would choose another by itself."""
     output = tmp_path / "out.zarr"
     anyhow = PredictConfig(device="cpu", precision="float32")
-    monkeypatch.setattr(UNetSegmenter, "large_tile", 96)
+    monkeypatch.setattr(UNetSegmenter, "tile", 96)
     work = start(model, image, output, config=anyhow)
     next(work)
     work.close()
-    monkeypatch.setattr(UNetSegmenter, "large_tile", 128)
+    monkeypatch.setattr(UNetSegmenter, "tile", 128)
     events = []
     run(model, image, output, events.append, config=anyhow)
     assert isinstance(events[0], Resumed)

@@ -313,18 +313,22 @@ def test_a_start_model_that_cannot_find_the_cells_is_only_where_training_begins(
     assert all(not torch.equal(before[name], after[name]) for name in statistics)
 
 
-@pytest.mark.parametrize(("gain", "kept"), [(0.02, 0), (0.5, 4)])
+@pytest.mark.parametrize(
+    ("gain", "loss", "kept"),
+    [(0.02, 1.0, 0), (0.5, 1.0, 4), (0.02, 0.9, 4), (0.0, 0.9, 4), (-0.02, 0.9, 0), (0.5, 1.1, 4)],
+)
 def test_a_start_model_gives_way_to_what_is_clearly_better(
-    discs, quick, tmp_path, monkeypatch, gain, kept
+    discs, quick, tmp_path, monkeypatch, gain, loss, kept
 ):
+    """By the cells, or by the loss where no cell is lost."""
     start = tmp_path / "start.safetensors"
     run([discs], dataclasses.replace(quick, steps=2), output=start)
-    looks = iter([0.4, 0.4 + gain, 0.4 + gain])
+    looks = iter([(0.4, 1.0), (0.4 + gain, loss), (0.4 + gain, loss)])
 
     def score(self, segmenter):
         yield from ()
-        value = next(looks)
-        return {"loss": 1.0, "iou": value, "f1": value, "ap50": value, "mean_ap": value}
+        value, loss = next(looks)
+        return {"loss": loss, "iou": value, "f1": value, "ap50": value, "mean_ap": value}
 
     monkeypatch.setattr(Validator, "score", score)
     monkeypatch.setattr(

@@ -10,12 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.core.annotation import weight_map
-from napari_unet.core.config import WEIGHT_PRESETS, WeightConfig
+from napari_unet.core.config import (
+    WEIGHT_PRESETS,
+    AugmentConfig,
+    NormalizeConfig,
+    WeightConfig,
+)
+from napari_unet.core.dataset import TileSampler
 from napari_unet.core.models import MODELS, find_model
 from napari_unet.core.models.unet import PixelBatch, UNetSegmenter
 from napari_unet.core.models.unet_net import UNet, UNetConfig, trim
 from napari_unet.core.types import Sample
 
+VALID = UNetConfig(base=4, depth=2, padding="valid", normalization="none")
 PAPER = UNetSegmenter.configure("paper", 1, 1, np.array([20.0]))
 
 
@@ -199,3 +206,19 @@ def test_where_nothing_is_said_the_start_model_is_recalled_by_brute_force():
     assert start.loss(start.recall(batch, start))["recalled"].item() == pytest.approx(0, abs=1e-6)
     said_all = dataclasses.replace(recalled, weight=torch.ones(2, 8, 8))
     assert segmenter.loss(said_all)["recalled"].item() == 0
+
+
+@pytest.mark.parametrize("radius", [5, 10, 20])
+def test_an_unpadded_network_is_trained_on_with_cells_of_any_size(radius):
+    """It has no zoom: what it learned is in the pixels of the images."""
+    torch.manual_seed(0)
+    rows, columns = np.indices((160, 160))
+    labels = np.zeros((160, 160), np.int32)
+    for label, (y, x) in enumerate([(40, 40), (40, 120), (120, 40), (120, 120)], 1):
+        labels[np.hypot(rows - y, columns - x) <= radius] = label
+    sample = Sample((labels > 0)[None].astype(np.float32), labels)
+    fitted = UNetSegmenter(VALID).fit(1, 1, 20 / (2 * radius))
+    assert fitted.pixel == 1
+    sampler = TileSampler([sample], fitted, WeightConfig(), NormalizeConfig(), "cpu", 0)
+    batch = sampler.draw([0], fitted.tile_edge(64), AugmentConfig())
+    assert torch.isfinite(sum(fitted.loss(batch).values()))

@@ -91,6 +91,7 @@ def answer(qtbot, dock, result):
     compute = dock.session.compute
     with qtbot.waitSignal(dock._predictor.shown):
         compute.done.emit(compute.predictions[-1].job, result)
+    qtbot.waitUntil(lambda: not dock._predictor._telling.isActive())
 
 
 def shown(dock):
@@ -168,6 +169,26 @@ def test_the_last_move_of_the_slider_counts(qtbot, dock):
         dock.instances.input("threshold").value = float(value)
     qtbot.waitUntil(lambda: dock.result.text().startswith("No cells"))
     assert shown(dock).data.max() == 0
+
+
+@pytest.mark.parametrize("leave", ["close", "start"])
+def test_what_the_features_say_follows_the_cells_whatever_comes_next(qtbot, dock, leave):
+    """The canvas has its turn between the two."""
+    predictor, seen = dock._predictor, []
+
+    def go_on():
+        seen.append(read_feature(shown(dock), "score"))
+        if leave == "close":
+            predictor.close()
+        else:
+            predictor.start(predictor._asked.model, predictor._asked.config)
+        seen.append(read_feature(shown(dock), "score"))
+
+    predictor.shown.connect(go_on)
+    click(qtbot, dock)
+    answer(qtbot, dock, three_cells())
+    assert seen == [None, {1: 0.9, 2: 0.6, 3: 0.9}]
+    assert not predictor._telling.isActive()
 
 
 def test_cells_at_the_border_are_dropped_without_the_net(qtbot, dock):
@@ -262,7 +283,7 @@ def test_cells_that_are_labelled_again_have_a_score_too(qtbot, dock):
     answer(qtbot, dock, three_cells())
     with qtbot.waitSignal(dock._predictor.shown):
         dock.instances.input("threshold").value = 0.7
-    assert read_feature(shown(dock), "score") == {1: 0.9, 2: 0.9}
+    qtbot.waitUntil(lambda: read_feature(shown(dock), "score") == {1: 0.9, 2: 0.9})
 
 
 def test_of_several_classes_each_cell_has_its_name(qtbot, dock, folder):

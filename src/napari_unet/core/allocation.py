@@ -25,7 +25,8 @@ def keep_freed_memory() -> bool:
     Of the whole process, so that it is for programs to call, not for libraries.
     """
     settings = (_MMAP_THRESHOLD, _LARGE), (_TRIM_THRESHOLD, _KEPT), (_ARENA_MAX, 1)
-    return all(_call("mallopt", name, value) for name, value in settings)
+    done = [_call("mallopt", name, value) for name, value in settings]  # each is of use alone
+    return all(done)
 
 
 def return_freed_memory() -> None:

@@ -260,8 +260,11 @@ def _identify(batch: Batch) -> str:
 
 def _identify_file(same: str, path: Path) -> str:
     """The same for the same file as it is now, with the same model and settings."""
+    said = hashlib.sha256(same.encode())
     try:
-        file = path.stat()
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:  # a zarr is a folder
+            now = file.stat()
+            said.update(os.fsencode(f"{file.relative_to(path)} {now.st_size} {now.st_mtime_ns}"))
     except OSError:  # reading it will say so
         return same
-    return hashlib.sha256(f"{same} {file.st_size} {file.st_mtime_ns}".encode()).hexdigest()[:16]
+    return said.hexdigest()[:16]

@@ -118,9 +118,10 @@ def label_in_blocks(
     classes: int | None = None,
     *,
     block: int = BLOCK,
-    **seen: int,
+    halo: int = HALO,
+    widest: int = WIDEST,
 ) -> Prediction:
-    """What `instances.label_instances` makes of maps, in threads and in the memory of some blocks.
+    """What `instances.label_instances` makes of maps, in threads, in about 8 bytes a pixel.
 
     The cells are numbered in the order of their first pixels. Where a component is so large that
     many blocks would have to see all of it, all is labelled at once.
@@ -131,8 +132,8 @@ def label_in_blocks(
         As there.
     block : int
         Edge in pixels of what is labelled at a time.
-    **seen
-        `halo` and `widest` as in `label_block`.
+    halo, widest : int
+        As in `label_block`.
     """
     shape = maps.shape[1], maps.shape[2]
     components, _ = ndi.label(maps[:classes].sum(axis=0) > config.threshold, output=np.int32)
@@ -143,12 +144,14 @@ def label_in_blocks(
 
     def label(part: Region) -> BlockCells:
         return label_block(
-            lambda region: maps[(slice(None), *region)], shape, part, config, classes, **seen
-        )
+            lambda region: maps[(slice(None), *region)], shape, part, config, classes,
+            halo=halo, widest=widest,
+        )  # fmt: skip
 
     with ThreadPoolExecutor(THREADS) as threads:
         found = list(threads.map(label, blocks))
     if any(cells.is_cut for cells in found):
+        del found
         return label_instances(maps, config, classes)
     anchors, first = np.unique(np.concatenate([one.anchors for one in found]), return_index=True)
     labels = np.empty(shape, np.int32)

@@ -7,7 +7,7 @@ block, exactly those of labelling the whole image at once (`block_labels` of map
 Memory beyond that of the model: the larger of
 
     tiles    (A + 12·C + 8·M)·(t + 2c)²
-    blocks   50·w² of maps, or k·(60·w² + n·(800 + 5·d²)) of whole cells
+    blocks   65·w² of maps, or k·(60·w² + n·(800 + 5·d²)) of whole cells
 
 for C channels, M maps, tiles of t px and a context of c px, with A bytes a pixel of the network's
 own: about 70 of a U-Net, and 150 MB for the strip of rows that it has in hand, however large the
@@ -170,7 +170,7 @@ def _plan(
     if before is not None and config.tile is None:
         tile = before.tile  # whatever a later version would choose
     else:
-        tile = segmenter.tile_edge(config.tile or segmenter.large_tile)
+        tile = segmenter.tile_edge(config.tile or segmenter.tile)
     job = Job(
         model=str(file.absolute()),
         model_hash=hash_file(file),

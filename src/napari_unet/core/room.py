@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Condition
 
 THREADS = min(4, os.cpu_count() or 1)
-"""That make cells: NumPy and SciPy let each other work, mostly."""
+"""So many threads make cells: NumPy and SciPy let each other work, mostly."""
 
 
 class Room:

@@ -71,7 +71,8 @@ class Predictor(QObject):
     progressed(progress : Progress)
     warned(sentence : str)
     shown(shown : Shown)
-        After a prediction, and after labelling it again.
+        After a prediction, and after labelling it again. What the features of the layer say
+        follows when the canvas has had its turn.
     stopped(halted : Halted)
     failed(sentence : str, details : str)
     """
@@ -98,10 +99,10 @@ class Predictor(QObject):
         self._wants_wholes = False
         self._unshown: tuple[Asked, PlaneIndex, Outlines | None] | None = None
         self._outlining = RestTimer(_REST_MS, self._show_wholes)
-        self._untold: tuple[Asked, Labels, Settled] | None = None
+        self._untold: tuple[Labels, Settled] | None = None
         self._telling = QTimer(self)  # when the canvas has had its turn
         self._telling.setSingleShot(True)
-        self._telling.timeout.connect(self._describe_shown)
+        self._telling.timeout.connect(self._write_features)
         self._labelling = Latest(self)
         self._linking = InOrder(self)
         self._tiles = LiveTiles(session, self._labelling, self)
@@ -189,13 +190,13 @@ class Predictor(QObject):
         self._tiles.begin(asked, index, lambda: compute.evidence(job))
 
     def _forget(self) -> None:
+        self._write_features()
         if self._asked is not None:
             self._asked.forget()
         self._job = self._asked = self._evidence = None
         self._whole, self._seconds, self._found = False, 0.0, []
-        self._unshown = self._untold = None
+        self._unshown = None
         self._outlining.stop()
-        self._telling.stop()
         self._tiles.end()
 
     def _on_happened(self, job: int, event: object) -> None:
@@ -297,18 +298,16 @@ class Predictor(QObject):
             self._refuse(asked, error)
             return
         if _planes.count_planes(image) == 1:
-            self._untold = asked, layer, settled
+            self._untold = layer, settled
             self._telling.start()
-        else:
-            self._tell(asked, settled)
-
-    def _describe_shown(self) -> None:
-        """Say in its features what the cells of a layer are; they are on the canvas by then."""
-        if self._untold is None:
-            return
-        (asked, layer, settled), self._untold = self._untold, None
-        write_predicted(layer, settled.cells, settled.kept)
         self._tell(asked, settled)
+
+    def _write_features(self) -> None:
+        """Say in its features what the cells of a layer are that was shown."""
+        self._telling.stop()
+        if self._untold is not None:
+            (layer, settled), self._untold = self._untold, None
+            write_predicted(layer, settled.cells, settled.kept)
 
     def _tell(self, asked: Asked, settled: Settled) -> None:
         if len(asked.planes) == 1:

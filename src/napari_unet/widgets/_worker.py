@@ -1,4 +1,4 @@
-"""Light work off the GUI thread. Nothing else in the plugin starts a thread."""
+"""Light work off the GUI thread. No other module of the panels starts a thread."""
 
 from __future__ import annotations
 

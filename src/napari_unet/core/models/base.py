@@ -100,9 +100,8 @@ class Segmenter(ABC):
         Pixels that the network eats on each side of a training tile.
     maps : int
         Maps of an image's size that its predictions consist of; 0 where they are other things.
-    tile, large_tile : int
-        Edge of what is predicted at a time, in pixels of the network, where nobody says otherwise;
-        of large images nobody waits for the first of it.
+    tile : int
+        Edge of what is predicted at a time, in pixels of the network, where nobody says otherwise.
     pixel : float
         Pixels of the image to one of the network, which sees cells of any size at one size.
     """
@@ -112,7 +111,6 @@ class Segmenter(ABC):
     first_weights: ClassVar[str]
     class_layer: ClassVar[str]
     tile: ClassVar[int]
-    large_tile: ClassVar[int]
     config: Any
     net: nn.Module
     stride: int

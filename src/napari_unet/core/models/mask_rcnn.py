@@ -80,7 +80,7 @@ class MaskRCNNSegmenter(Segmenter):
     name = "mask-rcnn"
     first_weights = "stem.0.weight"
     class_layer = "boxes.box_predictor.cls_score"
-    tile = large_tile = 512  # no slower than larger ones, with half the memory
+    tile = 512  # no slower than larger ones, with half the memory
     config_type = MaskRCNNConfig
     config: MaskRCNNConfig
     net: MaskRCNN

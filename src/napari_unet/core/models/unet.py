@@ -86,7 +86,7 @@ class UNetSegmenter(Segmenter):
     first_weights = "down.0.0.weight"
     class_layer = "classify"
     # of what is computed twice, 0.16 of the work, a larger tile would spare half, for more memory
-    tile = large_tile = 1024
+    tile = 1024
     config_type = UNetConfig
     config: UNetConfig
     net: UNet
@@ -121,6 +121,10 @@ class UNetSegmenter(Segmenter):
         return UNetConfig(
             channels=channels, classes=classes, base=base, depth=depth, zoom=zoom, distance=True
         )
+
+    def fit(self, channels: int, classes: int, zoom: float) -> Segmenter:
+        """As `Segmenter.fit`; an unpadded network sees every image in its own pixels."""
+        return super().fit(channels, classes, 1.0 if self.config.padding == "valid" else zoom)
 
     def targets(self, samples: Sequence[Sample], weights: WeightConfig) -> list[PixelTarget]:
         known = [supervision(sample.labels, sample.complete) for sample in samples]
