@@ -281,15 +281,27 @@ def test_fine_tuning_keeps_the_means_of_the_start_model(discs, quick, tmp_path):
         assert same == ("running" in name or "num_batches" in name), name
 
 
-def test_a_start_model_counts_as_much_as_some_cells(discs, quick, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("told", "share"), [({"cells": 12}, 0.5), ({"cells": 900}, 12 / 212), ({}, 12 / 212)]
+)
+def test_a_start_model_counts_as_much_as_the_cells_it_learned_from(
+    discs, quick, tmp_path, monkeypatch, told, share
+):
+    """As some, where they were many or are not told."""
     start = tmp_path / "start.safetensors"
-    before = weights(run([discs], dataclasses.replace(quick, steps=2), output=start)[0])
     config = dataclasses.replace(quick, steps=4, val_fraction=0)
-    careful = weights(run([discs], config, start_from=start)[0])
-    monkeypatch.setattr("napari_unet.core.learner._START_CELLS", 0)
+    first = run([discs], dataclasses.replace(config, steps=2))[0]
+    assert first.card.training["cells"] == 12
+    training = {key: value for key, value in first.card.training.items() if key != "cells"}
+    card = dataclasses.replace(first.card, training={**training, **told})
+    save_model(Model(first.segmenter, card), start)
+    before, (second, _) = weights(first), run([discs], config, start_from=start)
+    assert second.card.training["cells"] == 12 + min(told.get("cells", 200), 200)
+    careful = weights(second)
+    monkeypatch.setattr("napari_unet.core.starting.MOST_CELLS", 0)
     bold = weights(run([discs], config, start_from=start)[0])
     for name, value in before.items():
-        expected = value + (bold[name] - value) * (12 / 112)
+        expected = value + (bold[name] - value) * share
         torch.testing.assert_close(careful[name], expected.to(value.dtype), atol=1e-6, rtol=1e-4)
     assert any(not torch.equal(bold[name], value) for name, value in before.items())
 

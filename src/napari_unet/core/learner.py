@@ -31,9 +31,6 @@ from napari_unet.core.types import Sample, Warned
 
 _SMALLEST_TILE = 64  # px of the network
 
-_START_CELLS = 100
-"""So many painted cells count as much as a start model, see `Learner.careful`."""
-
 _COUNTERS = ("steps", "images", "batch_size", "tile")
 
 
@@ -50,6 +47,8 @@ class Learner:
         Running mean of its weights: what is judged and saved.
     start : Module or None
         What it started from, as long as that is worth keeping.
+    start_cells : int
+        So many cells the start counts as much as; 0 without one.
     cells : int
         Painted ones that are learned from.
     steps, images, batch_size, tile : int
@@ -62,9 +61,11 @@ class Learner:
         config: TrainConfig,
         where: DeviceReport,
         samples: Sequence[Sample],
-        fine_tuning: bool,
+        start_cells: int | None,
     ) -> None:
         self.segmenter, self._config, self._where = segmenter, config, where
+        fine_tuning = start_cells is not None
+        self.start_cells = start_cells or 0
         self._learning_rate = config.learning_rate * (config.fine_tuning if fine_tuning else 1)
         self._sampler = TileSampler(
             samples, segmenter, config.weights, config.normalize, where.device, config.seed
@@ -152,19 +153,20 @@ class Learner:
 
     def learn_anew(self) -> None:
         """Take the start model for no more than first weights: nothing it knows is kept."""
-        self.start = None
+        self.start, self.start_cells = None, 0
         self._learning_rate = self._config.learning_rate
 
     def careful(self) -> nn.Module:
         """The averaged network; of a start model, drawn to where it started from.
 
         The mean of the weights before and after fine-tuning keeps what was known and most of
-        what was learnt (Wortsman et al. 2022). The start counts as much as `_START_CELLS` cells.
+        what was learnt (Wortsman et al. 2022). The start counts as much as the cells it has learned
+        from, which may be few; of many some stand for all, else nothing were ever learnt.
         """
         if self.start is None:
             return self.average
         net = copy.deepcopy(self.start)
-        move(net, self.average, self.cells / (self.cells + _START_CELLS))
+        move(net, self.average, self.cells / (self.cells + self.start_cells))
         return net
 
     def parts(self) -> dict[str, dict[str, Tensor]]:

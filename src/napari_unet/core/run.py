@@ -23,6 +23,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.interrupted import Interrupted, keep
 from napari_unet.core.learner import Learner
 from napari_unet.core.models.base import Segmenter
+from napari_unet.core.starting import MOST_CELLS
 from napari_unet.core.training_log import TrainingLog
 from napari_unet.core.types import (
     Judging,
@@ -71,7 +72,8 @@ class Run:
         # of several processes the first one judges and saves
         self.output = output if parallel.is_first() else None
         self.judges = bool(split.held_out) and parallel.is_first()
-        self.learner = Learner(segmenter, config, where, split.train, fine_tuning)
+        start_cells = card.training.get("start_cells", MOST_CELLS) if fine_tuning else None
+        self.learner = Learner(segmenter, config, where, split.train, start_cells)
         judge = split.held_out if self.judges else []
         self.validator = Validator(judge, segmenter, config, where)
         self.best: Model | None = None
@@ -354,7 +356,14 @@ class Run:
     def _snapshot(self, net: nn.Module, scores: dict[str, Any]) -> Model:
         kept = self.segmenter.with_net(copy.deepcopy(net).eval())
         seconds = time.perf_counter() - self.began
-        training = {**self.card.training, "steps": self.learner.steps, "seconds": round(seconds, 1)}
+        learner = self.learner
+        learnt = learner.cells if scores.get("step") != 0 else 0
+        training = {
+            **self.card.training,
+            "cells": learner.start_cells + learnt,
+            "steps": learner.steps,
+            "seconds": round(seconds, 1),
+        }
         return Model(kept, dataclasses.replace(self.card, scores=scores, training=training))
 
     def _save(self, model: Model) -> None:

@@ -24,6 +24,10 @@ from napari_unet.core.normalize import settle_polarity
 from napari_unet.core.prediction import fit_channels
 from napari_unet.core.types import Sample
 
+MOST_CELLS = 200
+"""A start model counts as much as the cells that it learned from, but not more than so many: see
+`Learner.careful`."""
+
 
 def start_model(
     samples: Sequence[Sample],
@@ -57,6 +61,8 @@ def start_model(
         card, segmenter = _go_on(model, samples, names)
         normalize = settle_polarity(samples, card.normalize)
         as_given = config.instances == InstanceConfig()  # nothing else was asked for
+        known = model.card.training.get("cells", MOST_CELLS)  # of older models it is not told
+        training["start_cells"] = min(known, MOST_CELLS)
         card = dataclasses.replace(
             card,
             normalize=normalize,
