@@ -326,13 +326,17 @@ def test_a_start_model_that_cannot_find_the_cells_is_only_where_training_begins(
 
 
 @pytest.mark.parametrize(
-    ("gain", "loss", "kept"),
-    [(0.02, 1.0, 0), (0.5, 1.0, 4), (0.02, 0.9, 4), (0.0, 0.9, 4), (-0.02, 0.9, 0), (0.5, 1.1, 4)],
-)
+    ("gain", "loss", "echoed", "kept"),
+    [
+        (0.02, 1.0, 0, 0), (0.5, 1.0, 0, 4), (0.5, 1.1, 0, 4),
+        (0.02, 0.9, 0, 4), (0.0, 0.9, 0, 4), (-0.02, 0.9, 0, 0),
+        (0.0, 1.0, 0.2, 0), (0.0, 1.0, 0.3, 4), (-0.02, 1.0, 0.3, 4), (-0.3, 1.0, 0.9, 0),
+    ],
+)  # fmt: skip
 def test_a_start_model_gives_way_to_what_is_clearly_better(
-    discs, quick, tmp_path, monkeypatch, gain, loss, kept
+    discs, quick, tmp_path, monkeypatch, gain, loss, echoed, kept
 ):
-    """By the cells, or by the loss where no cell is lost."""
+    """By the cells, or by the loss where no cell is lost; the less, the more are its own."""
     start = tmp_path / "start.safetensors"
     run([discs], dataclasses.replace(quick, steps=2), output=start)
     looks = iter([(0.4, 1.0), (0.4 + gain, loss), (0.4 + gain, loss)])
@@ -340,6 +344,7 @@ def test_a_start_model_gives_way_to_what_is_clearly_better(
     def score(self, segmenter):
         yield from ()
         value, loss = next(looks)
+        self.echoed = echoed
         return {"loss": loss, "iou": value, "f1": value, "ap50": value, "mean_ap": value}
 
     monkeypatch.setattr(Validator, "score", score)

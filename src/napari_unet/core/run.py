@@ -83,7 +83,7 @@ class Run:
         self.validated_step = -1
         self.kept_at, self.keeping_took = self.began, 0.0
         self.lowest, self.rising = math.inf, 0
-        self.echoed = False  # what is held out is what the start model itself had drawn
+        self.echoed = 0.0  # the share of what is held out that the start model itself had drawn
         self.outdated = False
         self.log = TrainingLog()
 
@@ -198,8 +198,9 @@ class Run:
             yield Warned(
                 "The start model does not find these cells: they are learned anew from its weights."
             )
-        elif self.validator.echoed >= 0.5:
-            self.echoed = True
+        else:
+            self.echoed = self.validator.echoed
+        if self.echoed >= 0.5:
             yield Warned(
                 "Most of the held-out cells are as the start model had drawn them, so they cannot "
                 "tell whether it gets better: what is learnt is kept as long as it finds them too."
@@ -243,8 +244,9 @@ class Run:
 
         Of equals the later one, which has seen more. A start model only gives way to what is
         clearly better: by more cells than chance finds, or, where few of them could tell, by the
-        loss, of which each held-out pixel is a witness, while no cell is lost. On cells that are
-        its own it gives way to what is not clearly worse.
+        loss, of which each held-out pixel is a witness, while no cell is lost. The more of the
+        cells are its own, which nothing finds better, the less is asked for: of half of them and
+        more only what is clearly worse is not kept.
         """
         if self.best is None:
             return True
@@ -252,10 +254,9 @@ class Run:
         gain: float = scores[self._measure] - before[self._measure]
         if self.learner.start is None or before["step"] > 0:
             return gain >= 0
-        if self.echoed:
-            return gain >= -self.validator.margin
+        asked = self.validator.margin * max(1 - 4 * self.echoed, -1)
         surer = scores["loss"] < _SURER * before["loss"]
-        return gain > self.validator.margin or (surer and gain >= 0)
+        return gain >= asked or (surer and gain >= 0)
 
     def finish(self) -> Generator[Judging | Warned, None, Model]:
         """The best state, or the last one where nothing judged, with its threshold; saved."""
