@@ -125,7 +125,9 @@ def main() -> None:
                 for seed in given.seeds:
                     case = (folder, crops, given.minutes, start, seed)
                     rows.append(run_peer(*case) if start in PEERS else run(*case))
-                    known[f"{name}, {start}, {crops} crops, {given.minutes:g} min, {seed}"] = rows[-1]
+                    known[f"{name}, {start}, {crops} crops, {given.minutes:g} min, {seed}"] = rows[
+                        -1
+                    ]
                     keep(known)
                 show(f"{name} | {start} | {crops} | {given.minutes:g}", rows)
 
