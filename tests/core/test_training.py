@@ -282,7 +282,14 @@ def test_fine_tuning_keeps_the_means_of_the_start_model(discs, quick, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("told", "share"), [({"cells": 12}, 0.5), ({"cells": 900}, 12 / 212), ({}, 12 / 212)]
+    ("told", "share"),
+    [
+        ({"cells": 12}, 0.5),
+        ({"cells": 900}, 12 / 212),
+        ({}, 12 / 212),
+        ({"cells": "many"}, 12 / 212),
+        ({"cells": -12}, 12 / 212),
+    ],
 )
 def test_a_start_model_counts_as_much_as_the_cells_it_learned_from(
     discs, quick, tmp_path, monkeypatch, told, share
@@ -296,9 +303,9 @@ def test_a_start_model_counts_as_much_as_the_cells_it_learned_from(
     card = dataclasses.replace(first.card, training={**training, **told})
     save_model(Model(first.segmenter, card), start)
     before, (second, _) = weights(first), run([discs], config, start_from=start)
-    assert second.card.training["cells"] == 12 + min(told.get("cells", 200), 200)
+    assert second.card.training["cells"] == round(12 / share)
     careful = weights(second)
-    monkeypatch.setattr("napari_unet.core.starting.MOST_CELLS", 0)
+    monkeypatch.setattr("napari_unet.core.starting._count_known", lambda card: 0)
     bold = weights(run([discs], config, start_from=start)[0])
     for name, value in before.items():
         expected = value + (bold[name] - value) * share

@@ -61,8 +61,7 @@ def start_model(
         card, segmenter = _go_on(model, samples, names)
         normalize = settle_polarity(samples, card.normalize)
         as_given = config.instances == InstanceConfig()  # nothing else was asked for
-        known = model.card.training.get("cells", MOST_CELLS)  # of older models it is not told
-        training["start_cells"] = min(known, MOST_CELLS)
+        training["start_cells"] = _count_known(model.card)
         card = dataclasses.replace(
             card,
             normalize=normalize,
@@ -89,6 +88,12 @@ def start_model(
         **_reach(segmenter),
     )
     return card, segmenter
+
+
+def _count_known(card: ModelCard) -> int:
+    """The cells that a start model counts as much as; a card may not tell, or tell nonsense."""
+    told = card.training.get("cells")
+    return min(told, MOST_CELLS) if isinstance(told, int) and told > 0 else MOST_CELLS
 
 
 def _reach(segmenter: Segmenter) -> dict[str, Any]:
