@@ -80,6 +80,13 @@ def test_weights_that_are_not_those_of_the_card_are_refused(model, tmp_path):
         load_model(path)
 
 
+def test_a_card_whose_training_is_no_table_is_refused(model, tmp_path):
+    path = tmp_path / "hela.safetensors"
+    save_model(Model(model.segmenter, dataclasses.replace(model.card, training=["cells"])), path)
+    with pytest.raises(InputError, match="what it says of the training is no table"):
+        read_card(path)
+
+
 def test_a_failed_save_leaves_the_old_file(model, tmp_path):
     path = tmp_path / "hela.safetensors"
     save_model(model, path)

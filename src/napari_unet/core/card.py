@@ -158,6 +158,8 @@ def card_from_dict(values: dict[str, Any]) -> ModelCard:
     values["normalize"] = from_dict(NormalizeConfig, normalize)
     values["instances"] = from_dict(InstanceConfig, values["instances"])
     values["classes"] = tuple(values["classes"])
+    if not isinstance(values.get("training", {}), dict):
+        raise TypeError("what it says of the training is no table")
     return ModelCard(**values)
 
 
