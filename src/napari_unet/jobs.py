@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from napari_unet import __version__
+from napari_unet.core.regions import shift
 from napari_unet.core.types import Sample, TileDone
-from napari_unet.core.windows import shift
 from napari_unet.failures import explain
 from napari_unet.messages import Compete, Predict, PredictFiles, Ready, Repaint, Train
 from napari_unet.shared_arrays import attach, attach_sample

@@ -17,8 +17,9 @@ from napari_unet.core.events import exhaust
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
 from napari_unet.core.normalize import normalize, percentiles
 from napari_unet.core.prediction import look_for_zoom, predict
+from napari_unet.core.regions import shift
 from napari_unet.core.types import Looking, Prediction, TileDone, Warned
-from napari_unet.core.windows import shift, take_middle, take_window
+from napari_unet.core.windows import take_middle, take_window
 
 SAME = UNetConfig(base=4, depth=3, classes=2)
 VALID = UNetConfig(base=4, depth=3, padding="valid", normalization="none")

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from napari_unet.core.card import ModelCard
 from napari_unet.core.config import to_dict
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
+from napari_unet.core.regions import shift
 from napari_unet.core.tiling import grid, mirror
-from napari_unet.core.windows import LOOKED_AT, ZOOMS, reach, shift, take_middle, take_window
+from napari_unet.core.windows import LOOKED_AT, ZOOMS, reach, take_middle, take_window
 
 
 def card(any_size=False, **plan):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 from napari.layers._layer_actions import _duplicate_layer
+from napari.utils.colormaps import _accelerated_cmap
 
 from napari_unet.core.errors import InputError
 from napari_unet.widgets import _cell_layers, _layers, _planes, _regions
@@ -164,6 +165,29 @@ def test_a_prediction_that_was_painted_on_is_kept(model):
     assert (new.data == cells).all()
     paint(edited, (2, 2))
     assert _cell_layers.show_prediction(model, image, cells) is new
+
+
+@pytest.mark.parametrize("contour", [0, 2])
+def test_a_piece_is_drawn_as_in_the_whole_plane(model, monkeypatch, contour):
+    """And from memory laid out as a plane is: napari compiles anew, for a second, for any other."""
+    image = model.add_image(np.zeros((40, 60)), name="flat")
+    cells = np.kron(np.arange(1, 25, dtype=np.int32).reshape(4, 6), np.ones((10, 10), np.int32))
+    layer = _cell_layers.show_prediction(model, image, cells)
+    layer.contour = contour
+    napari_maps, packed = _accelerated_cmap.zero_preserving_modulo, []
+
+    def look(values, *args):
+        packed.append(values.flags.c_contiguous)
+        return napari_maps(values, *args)
+
+    monkeypatch.setattr(_accelerated_cmap, "zero_preserving_modulo", look)
+    part = (slice(8, 31), slice(0, 25))
+    _cell_layers.show_piece(model, image, cells[part].T.copy().T % 7, part, (None, None))
+    shown = layer._slice.image.view.copy()
+    assert packed == [True]
+    layer.refresh()
+    np.testing.assert_array_equal(shown, layer._slice.image.view)
+    assert len(np.unique(shown)) > 5
 
 
 def test_a_copy_of_a_prediction_is_the_persons_own(model):

@@ -23,6 +23,7 @@ from napari_unet.core.config import InstanceConfig, WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.instances import split_components
 from napari_unet.core.label_boxes import find_boxes, name_densely
+from napari_unet.core.regions import shift
 from napari_unet.core.types import Region, Sample
 
 BACKGROUND = -1
@@ -300,7 +301,7 @@ def _look_at(
     whole = large[parts - 1] & mask
     places = _places(whole, max_gap)
     if places > 1:
-        region = _shift(ndimage.find_objects(whole.astype(np.uint8))[0], box)
+        region = shift(ndimage.find_objects(whole.astype(np.uint8))[0], box[0].start, box[1].start)
         sentence = f"Cell {label} is in {places} places; give each its own number."
         found.append(Finding(sentence, label, region))
     elif count == 1 and (joined := _count_joined(whole, min_size)):
@@ -309,7 +310,7 @@ def _look_at(
     for size, place in zip(sizes, ndimage.find_objects(parts), strict=True):
         if size < min_size:
             sentence = f"A speck of {_pixels(size)} of cell {label} lies apart from it."
-            found.append(Finding(sentence, label, _shift(place, box)))
+            found.append(Finding(sentence, label, shift(place, box[0].start, box[1].start)))
     return found
 
 
@@ -328,14 +329,6 @@ def _places(mask: NDArray[np.bool_], max_gap: int) -> int:
     side = np.ones((max_gap + 1, max_gap + 1), bool)
     grown = ndimage.binary_dilation(np.pad(mask, max_gap + 1), side)
     return int(ndimage.label(grown, structure=np.ones((3, 3), bool))[1])
-
-
-def _shift(place: Region, box: Region) -> Region:
-    rows, columns = (
-        slice(inner.start + outer.start, inner.stop + outer.start)
-        for inner, outer in zip(place, box, strict=True)
-    )
-    return rows, columns
 
 
 def _highest_class(sample: Sample) -> int:

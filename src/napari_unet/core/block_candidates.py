@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from napari_unet.core.block_cells import BlockCells, NamedCells, gather, name_cells
 from napari_unet.core.candidates import finish, paint
 from napari_unet.core.crowd import Crowd, Drawn
-from napari_unet.core.label_doubts import widen
-from napari_unet.core.regions import hull, measure, overlap, within
+from napari_unet.core.regions import hull, measure, overlap, widen, within
 from napari_unet.core.types import Region
 
 

@@ -21,12 +21,11 @@ from scipy import ndimage as ndi
 from napari_unet.core.block_cells import BlockCells, NamedCells, gather, name_cells
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.instances import label_instances
-from napari_unet.core.label_doubts import find_doubts, find_open_sides, widen
-from napari_unet.core.regions import hull, measure, overlap, within
+from napari_unet.core.label_doubts import find_doubts, find_open_sides
+from napari_unet.core.regions import hull, measure, overlap, shift, widen, within
 from napari_unet.core.room import THREADS, Room
 from napari_unet.core.tiling import grid
 from napari_unet.core.types import Prediction, Region
-from napari_unet.core.windows import shift
 
 BLOCK = 1024
 """px: a window around it has four times as many pixels as a tile of the network."""

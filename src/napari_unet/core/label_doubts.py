@@ -11,6 +11,7 @@ from scipy import ndimage as ndi
 
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.instances import find_contacts
+from napari_unet.core.regions import widen
 from napari_unet.core.types import Region
 
 _SMOOTHED = 5  # px: the height is smoothed over 4, a maximum looks at 1 more
@@ -121,12 +122,3 @@ def find_open_sides(window: Region, shape: tuple[int, int]) -> tuple[bool, bool,
     """Whether there is more of an image beyond the top, bottom, left and right of a window."""
     rows, columns = window
     return rows.start > 0, rows.stop < shape[0], columns.start > 0, columns.stop < shape[1]
-
-
-def widen(box: Region, by: int, shape: tuple[int, int]) -> Region:
-    """A box with so many pixels more on each side, as far as there are any."""
-    rows, columns = (
-        slice(max(side.start - by, 0), min(side.stop + by, size))
-        for side, size in zip(box, shape, strict=True)
-    )
-    return rows, columns

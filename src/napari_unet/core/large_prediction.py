@@ -48,6 +48,7 @@ from napari_unet.core.lazy_image import LazyImage, find_percentiles, take_sample
 from napari_unet.core.models.base import Segmenter
 from napari_unet.core.ngff import make_labels, mark_finished, open_levels
 from napari_unet.core.prediction import fit_channels, look_for_zoom
+from napari_unet.core.regions import shift
 from napari_unet.core.room import THREADS
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import (
@@ -60,7 +61,7 @@ from napari_unet.core.types import (
     TileDone,
     Warned,
 )
-from napari_unet.core.windows import shift, take_middle, take_window
+from napari_unet.core.windows import take_middle, take_window
 
 
 def predict_large(

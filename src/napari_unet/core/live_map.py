@@ -16,6 +16,7 @@ from napari_unet.core.annotation import class_index, count_cells, supervision
 from napari_unet.core.border_weights import border_term, nearest_two, update
 from napari_unet.core.class_weights import class_weight_values
 from napari_unet.core.config import WeightConfig
+from napari_unet.core.regions import hull, widen, within
 from napari_unet.core.types import Region
 
 DRIFT = 0.02
@@ -129,14 +130,14 @@ class LiveMap:
         """
         rows, columns = update(self._term, labels, region, self.config)
         # a pixel's neighbours decide whether it is ridge
-        box = _grow(region, 1, labels.shape)
-        around = _grow(box, 1, labels.shape)
-        inside = _relative(box, around)
+        box = widen(region, 1, labels.shape)
+        around = widen(box, 1, labels.shape)
+        inside = within(box, around)
         crop = labels[around].astype(np.int32, copy=False)
         present = {label: classes[label] for label in np.unique(crop).tolist() if label in classes}
         index = class_index(crop, present, self.config)[inside]
         self._recount(box, index, self._supervise(crop[inside], box))
-        changed = _join((rows, columns), box)
+        changed = hull([(rows, columns), box])
         self.shown[changed] = self._compose(changed)
         return changed
 
@@ -252,34 +253,12 @@ def measure_gaps(labels: NDArray[Any]) -> Gaps | None:
 
 def _narrowest(labels: NDArray[Any], tile: Region) -> NDArray[np.float32]:
     """Widths of the gaps at their narrowest inside `tile`; what lies further does not count."""
-    around = _grow(tile, WIDEST_GAP + 2, labels.shape)
+    around = widen(tile, WIDEST_GAP + 2, labels.shape)
     crop = labels[around]
     first, second = nearest_two(crop)
     widths = np.where(crop > 0, np.inf, first + second - 1)
     # half-way between both cells; on their far sides the way goes through a cell
     narrowest = (second - first <= 1) & (widths <= ndimage.minimum_filter(widths, 3))
-    inside = _relative(tile, around)
+    inside = within(tile, around)
     found: NDArray[np.float32] = widths[inside][narrowest[inside] & (widths[inside] <= WIDEST_GAP)]
     return found
-
-
-def _grow(region: Region, by: int, shape: tuple[int, ...]) -> Region:
-    rows, cols = (
-        slice(max(0, part.start - by), min(size, part.stop + by))
-        for part, size in zip(region, shape, strict=True)
-    )
-    return rows, cols
-
-
-def _join(one: Region, other: Region) -> Region:
-    rows, cols = (
-        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
-    )
-    return rows, cols
-
-
-def _relative(inner: Region, outer: Region) -> Region:
-    rows, cols = (
-        slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True)
-    )
-    return rows, cols

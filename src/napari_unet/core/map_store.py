@@ -16,7 +16,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.evidence import Maps
 from napari_unet.core.formats.labelled import Shape
 from napari_unet.core.label_boxes import find_boxes
-from napari_unet.core.label_doubts import find_open_sides, find_rim, widen
+from napari_unet.core.label_doubts import find_open_sides, find_rim
 from napari_unet.core.large_job import (
     create_scratch,
     dequantize,
@@ -25,6 +25,7 @@ from napari_unet.core.large_job import (
     quantize,
 )
 from napari_unet.core.ngff import open_levels
+from napari_unet.core.regions import widen
 from napari_unet.core.tile_store import TileStore
 from napari_unet.core.types import Region
 

@@ -27,9 +27,10 @@ from napari_unet.core.models.base import Segmenter, Stitcher
 from napari_unet.core.models.zoom import nearest_zoom, next_zoom
 from napari_unet.core.mosaic import diameters
 from napari_unet.core.normalize import normalize
+from napari_unet.core.regions import shift
 from napari_unet.core.tiling import grid, read
 from napari_unet.core.types import Looking, PredictEvent, Prediction, Region, TileDone, Warned
-from napari_unet.core.windows import shift, take_middle
+from napari_unet.core.windows import take_middle
 
 _SMALLEST_TILE = 64
 _LOOKS = 3

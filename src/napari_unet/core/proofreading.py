@@ -22,13 +22,14 @@ from skimage.draw import line as draw_line
 from skimage.segmentation import watershed
 
 from napari_unet.core.errors import InputError
-from napari_unet.core.regions import hull, measure, within
+from napari_unet.core.regions import hull, measure, widen, within
 from napari_unet.core.types import Region
 
 Mask: TypeAlias = NDArray[np.bool_]
 
 _FIRST_WINDOW = 64  # px
 _BRIDGE = 2  # px: the widest gap that is closed between two cells that are joined
+_BESIDE = 2  # px: of the plane kept around a cell, to grow and to bridge into
 _CROSS = ndi.generate_binary_structure(2, 1)
 _SQUARE = ndi.generate_binary_structure(2, 2)
 
@@ -125,7 +126,7 @@ def make_whole(
         Of the cell; what does not hang together with it is left out.
     prediction, annotation : (H, W) arrays of integers
     """
-    around = hull([cell.box, _widen(box, prediction.shape)])
+    around = hull([cell.box, widen(box, _BESIDE, prediction.shape)])
     flat, all_of_it = _place(cell, around), np.zeros(measure(around), bool)
     all_of_it[within(box, around)] = whole
     if 2 * np.count_nonzero(flat & all_of_it) <= np.count_nonzero(flat):
@@ -364,23 +365,14 @@ def _is_cut(mask: Mask, window: Region, shape: tuple[int, ...]) -> bool:
 
 
 def _shrink(mask: Mask, window: Region, shape: tuple[int, ...]) -> Region:
-    """The box of the shape with a few pixels of the plane around it, to grow and bridge into."""
+    """The box of the shape with some of the plane around it, as far as the window has any."""
     (found,) = ndi.find_objects(mask.astype(np.int8))
     rows, columns = (
         slice(
-            max(whole.start, whole.start + part.start - 2),
-            min(whole.stop, whole.start + part.stop + 2),
+            max(whole.start, whole.start + part.start - _BESIDE),
+            min(whole.stop, whole.start + part.stop + _BESIDE),
         )
         for part, whole in zip(found, window, strict=True)
-    )
-    return rows, columns
-
-
-def _widen(box: Region, shape: tuple[int, ...]) -> Region:
-    """The box with as much of the plane around it as `_shrink` leaves."""
-    rows, columns = (
-        slice(max(0, part.start - 2), min(size, part.stop + 2))
-        for part, size in zip(box, shape, strict=True)
     )
     return rows, columns
 

@@ -20,6 +20,23 @@ def within(part: Region, whole: Region) -> Region:
     return rows, columns
 
 
+def shift(region: Region, rows: int, columns: int) -> Region:
+    """The region as far down and to the right."""
+    return (
+        slice(region[0].start + rows, region[0].stop + rows),
+        slice(region[1].start + columns, region[1].stop + columns),
+    )
+
+
+def widen(region: Region, by: int, shape: tuple[int, ...]) -> Region:
+    """A region with so many pixels more on each side, as far as an image of `shape` has them."""
+    rows, columns = (
+        slice(max(part.start - by, 0), min(part.stop + by, size))
+        for part, size in zip(region, shape, strict=True)
+    )
+    return rows, columns
+
+
 def hull(boxes: Sequence[Region]) -> Region:
     """The smallest region that has all of them."""
     rows, columns = (

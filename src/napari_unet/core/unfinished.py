@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.evidence import Evidence
 from napari_unet.core.mosaic import diameters, number_by_overlap
+from napari_unet.core.regions import shift
 from napari_unet.core.types import Region
-from napari_unet.core.windows import shift
 
 SEAM = 64
 """Pixels around new tiles that are looked at again, so that a cell on a seam becomes one."""

@@ -65,11 +65,3 @@ def take_middle(shape: tuple[int, int], side: int = LOOKED_AT) -> Region:
         slice(start, start + min(length, side)) for start, length in zip(starts, shape, strict=True)
     )
     return rows, columns
-
-
-def shift(region: Region, rows: int, columns: int) -> Region:
-    """The region as far down and to the right."""
-    return (
-        slice(region[0].start + rows, region[0].stop + rows),
-        slice(region[1].start + columns, region[1].stop + columns),
-    )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
+from napari_unet.core.regions import shift
 from napari_unet.core.types import Region
 from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._worker import Latest
@@ -163,17 +164,9 @@ class _Watch:
         region = find_change(self._snapshot[looked_at], now[looked_at])
         if region is None:
             return
-        region = _shift(region, looked_at)
+        region = shift(region, looked_at[0].start, looked_at[1].start)
         if self._snapshot.dtype != now.dtype:
             self._snapshot = now.copy()
         else:
             self._snapshot[region] = now[region]
         self._callback(region)
-
-
-def _shift(region: Region, origin: Region) -> Region:
-    rows, cols = (
-        slice(part.start + start.start, part.stop + start.start)
-        for part, start in zip(region, origin, strict=True)
-    )
-    return rows, cols

@@ -16,8 +16,9 @@ from napari_unet.core.card import ModelCard, read_card
 from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.evidence import Evidence, Maps
 from napari_unet.core.normalize import percentiles
+from napari_unet.core.regions import shift
 from napari_unet.core.types import Region, Sample, TileDone
-from napari_unet.core.windows import shift, take_middle, take_window
+from napari_unet.core.windows import take_middle, take_window
 from napari_unet.messages import Compete, Predict, PredictFiles, Repaint, Train
 from napari_unet.shared_arrays import SharedArray, SharedArrays
 from napari_unet.widgets._pixels import Pixels

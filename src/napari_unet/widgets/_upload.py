@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 
+from napari_unet.core.regions import widen, within
 from napari_unet.core.types import Region
 
 if TYPE_CHECKING:
@@ -57,7 +58,11 @@ def upload_labels(viewer: ViewerModel, layer: Labels, box: Region) -> None:
     ):
         layer.refresh(thumbnail=False, extent=False, highlight=False)
         return
-    colors = display(image.raw, data_slice=box)
+    # contours are where a neighbour is another cell
+    box = widen(box, layer.contour, image.raw.shape)
+    around = widen(box, layer.contour, image.raw.shape)
+    # for each new layout of memory napari compiles its colours, which would be waited for here
+    colors = display(np.ascontiguousarray(image.raw[around]))[within(box, around)]
     image.view[box] = colors
     layer.events.labels_update(data=colors, offset=[part.start for part in box])
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from napari_unet.core.candidates import Candidates
 from napari_unet.core.models.base import Stitcher
+from napari_unet.core.regions import shift
 from napari_unet.core.tiling import Tile
 from napari_unet.core.types import Region
-from napari_unet.core.windows import shift
 
 
 class CandidateStitcher(Stitcher):
