@@ -10,13 +10,8 @@ import pandas as pd
 
 from napari_unet.core.samples import CLASS_NAMES, complete_square, make_sample, partial
 from napari_unet.core.types import Region, Sample
-from napari_unet.widgets._layers import (
-    ANNOTATION,
-    KEY,
-    REGION_COLOR,
-    REGIONS,
-    annotation_colors,
-)
+from napari_unet.widgets._colors import REGION_COLOR, annotation_colors
+from napari_unet.widgets._layers import ANNOTATION, KEY, REGIONS
 
 LayerData: TypeAlias = tuple[Any, dict[str, Any], str]
 

@@ -10,7 +10,7 @@ from napari.layers._layer_actions import _duplicate_layer
 from napari.utils.colormaps import _accelerated_cmap
 
 from napari_unet.core.errors import InputError
-from napari_unet.widgets import _cell_layers, _layers, _planes, _regions
+from napari_unet.widgets import _cell_layers, _colors, _layers, _planes, _regions
 from napari_unet.widgets._session import session
 
 PLACED = {
@@ -167,6 +167,19 @@ def test_a_prediction_that_was_painted_on_is_kept(model):
     assert _cell_layers.show_prediction(model, image, cells) is new
 
 
+def test_the_colours_of_labels_are_compiled_before_they_are_waited_for(model):
+    _colors.warm_up()
+    kernel = _accelerated_cmap._zero_preserving_modulo_inner_loop
+    known = set(kernel.signatures)
+    image = model.add_image(np.zeros((20, 30)), name="flat")
+    annotation = _layers.add_annotation(model, image)
+    paint(annotation)
+    cells = np.kron(np.eye(2, dtype=np.int32), np.ones((10, 15), np.int32))
+    _cell_layers.show_prediction(model, image, cells)
+    _cell_layers.show_piece(model, image, cells[:5], (slice(3, 8), slice(0, 30)), (None, None))
+    assert set(kernel.signatures) == known
+
+
 @pytest.mark.parametrize("contour", [0, 2])
 def test_a_piece_is_drawn_as_in_the_whole_plane(model, monkeypatch, contour):
     """And from memory laid out as a plane is: napari compiles anew, for a second, for any other."""
@@ -294,8 +307,8 @@ def test_the_view_is_centred_on_a_region(model, stack):
 
 
 def test_background_paint_has_a_colour_that_no_cell_has():
-    layer = Labels(np.array([[-1, 0], [1, 2]], np.int32), colormap=_layers.annotation_colors())
-    np.testing.assert_allclose(layer.get_color(-1), _layers.BACKGROUND_COLOR, atol=1e-6)
+    layer = Labels(np.array([[-1, 0], [1, 2]], np.int32), colormap=_colors.annotation_colors())
+    np.testing.assert_allclose(layer.get_color(-1), _colors.BACKGROUND_COLOR, atol=1e-6)
     plain = Labels(np.zeros((2, 2), np.int32))
     for label in (1, 2, 48, 49, 50, 1000):
         np.testing.assert_allclose(layer.get_color(label), plain.get_color(label))

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from napari.layers import Image, Labels, Shapes
-from napari.utils.colormaps import (
-    AVAILABLE_COLORMAPS,
-    Colormap,
-    CyclicLabelColormap,
-    label_colormap,
-)
 from numpy.typing import NDArray
 
 from napari_unet.core.comparison import Difference, Verdict
 from napari_unet.core.errors import InputError
 from napari_unet.widgets import _planes
+from napari_unet.widgets._colors import (
+    MARKER_COLOR,
+    REGION_COLOR,
+    annotation_colors,
+    weight_colors,
+)
 from napari_unet.widgets._planes import PlaneIndex
 
 if TYPE_CHECKING:
@@ -43,10 +42,6 @@ VERDICTS = tuple(str(kind) for kind in (*Verdict, *Difference))
 """Roles of the layers that show what is right and wrong, and where two predictions differ."""
 MARKER = "marker"
 
-BACKGROUND_COLOR = (0.36, 0.45, 0.62, 0.55)
-REGION_COLOR = "#4cc9f0"
-MARKER_COLOR = "#ff4df0"
-
 _NAMES = {
     ANNOTATION: "annotation",
     REGIONS: "complete regions",
@@ -57,7 +52,6 @@ _NAMES = {
     **{role: role for role in VERDICTS},
     MARKER: "chosen cell",
 }
-_COLORS = 2**14 - 2
 
 _AnyLayer = TypeVar("_AnyLayer", bound="Layer")
 
@@ -161,32 +155,6 @@ def weights_plane(layer: Image, index: PlaneIndex) -> NDArray[np.float32]:
     """The (H, W) view into the data of a layer that `show_weights` made for `index`."""
     plane: NDArray[np.float32] = layer.data[tuple(slice(None) if i is None else 0 for i in index)]
     return plane
-
-
-@cache
-def annotation_colors() -> CyclicLabelColormap:
-    """napari's own colours for cells 1, 2, 3 …, and one that no cell has for -1.
-
-    A cyclic colormap of n colours shows -1 as it shows n - 1, so n is far above the number of
-    cells in an image.
-    """
-    own = label_colormap(49).colors
-    colors = np.zeros((_COLORS + 1, 4), dtype=np.float32)
-    colors[1:] = own[1 + np.arange(_COLORS) % (len(own) - 1)]
-    colors[_COLORS - 1] = BACKGROUND_COLOR
-    return CyclicLabelColormap(colors=colors, name="cells and background")
-
-
-@cache
-def weight_colors() -> Colormap:
-    """Inferno that lets the image shine through, the more the smaller the weight.
-
-    On a bright image an additive layer would not be seen, and an opaque 0 would hide it.
-    """
-    steps = np.linspace(0, 1, 256)
-    colors = np.array(AVAILABLE_COLORMAPS["inferno"].map(steps))
-    colors[:, 3] = np.sqrt(steps)
-    return Colormap(colors, name="weights", display_name="weights (inferno)")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from napari_unet.core.annotation import check_labels
 from napari_unet.core.config import WeightConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.types import Region, Sample
-from napari_unet.widgets import _classes, _dirty, _layers, _planes, _regions
+from napari_unet.widgets import _classes, _colors, _dirty, _layers, _planes, _regions, _worker
 from napari_unet.widgets._channels import Channels
 from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._follower import Follower
@@ -84,6 +84,7 @@ class Session:
         for name in ("inserted", "removed"):
             self._connections.connect(getattr(viewer.layers.events, name), self._on_layers)
         self._on_layers()
+        _worker.run(_colors.warm_up, on_done=lambda _: None, owner=self)
 
     @property
     def viewer(self) -> ViewerModel:
