@@ -325,6 +325,19 @@ def test_a_zarr_becomes_a_zarr(folder, model, tmp_path):
     assert run() == ["done", "kept"]
 
 
+def test_what_coco_cannot_count_is_refused_before_the_work(model, tmp_path):
+    side = 65_536
+    zarr.create_array(
+        tmp_path / "slide.zarr", shape=(side, side), chunks=(1024, 1024), dtype="u1",
+        dimension_names=("y", "x"),
+    )  # fmt: skip
+    command = ("predict", model, tmp_path / "slide.zarr", "-o", tmp_path / "out")
+    said = call(*command, "--instances", "coco", expect=2).stderr
+    assert "slide.zarr has 65536 × 65536 px" in said
+    assert "choose GeoJSON" in said
+    assert not list(tmp_path.glob("out/**/*.*"))
+
+
 def test_a_folder_of_any_files(folder, model, tmp_path):
     """What cannot be used is said and left out; --resume does what changed, and only that."""
     images, out = tmp_path / "images", tmp_path / "out"

@@ -229,8 +229,7 @@ def _open_wholes(
     kind, extent = batch.instances, Extent(size, frames, path.name)
     if kind is None or kind.stream is None:
         return None
-    stream, file = kind.stream, _name_wholes(kind, target)
-    return lambda shapes: stream(file, shapes, extent)
+    return kind.stream(_name_wholes(kind, target), extent)
 
 
 def _name_wholes(kind: Format, target: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from napari_unet.core.formats.cellpose_seg import is_seg, read_seg, write_seg
 from napari_unet.core.formats.coco import read_coco, stream_coco, write_coco
 from napari_unet.core.formats.geojson import read_geojson, stream_geojson, write_geojson
 from napari_unet.core.formats.imagej_roi import read_rois, stream_rois, write_rois
-from napari_unet.core.formats.labelled import Extent, Labelled, Shape, remark_overlaps
+from napari_unet.core.formats.labelled import Extent, Labelled, WriteShapes, remark_overlaps
 from napari_unet.core.formats.ome_zarr import is_zarr, read_zarr, write_zarr
 from napari_unet.core.formats.tiff import read_tiff, write_tiff
 from napari_unet.core.listing import IMAGE_SUFFIXES
@@ -45,9 +45,10 @@ class Format:
         The cells of each image that the file tells of.
     write : callable of (path, cells)
         All or nothing; returns a sentence for each thing that was lost.
-    stream : callable of (path, shapes, extent), optional
-        Where a file has room for cells that overlap: writes them one after the other, so that
-        there may be any number of them. All or nothing.
+    stream : callable of (path, extent), optional
+        Where a file has room for cells that overlap: gives what writes them one after the other,
+        all or nothing, so that there may be any number of them. What is too large for the format
+        it refuses at once, before anybody works for it.
     says_size : bool
         Whether a file tells how large the image is.
     """
@@ -57,7 +58,7 @@ class Format:
     matches: Callable[[Path], bool]
     read: Callable[[Path, tuple[int, int] | None], list[Labelled]]
     write: Callable[[Path, Labelled], tuple[str, ...]]
-    stream: Callable[[Path, Iterable[Shape], Extent], None] | None = None
+    stream: Callable[[Path, Extent], WriteShapes] | None = None
     says_size: bool = True
 
 

@@ -20,6 +20,7 @@ from napari_unet.core.formats.labelled import (
     Extent,
     Labelled,
     Shape,
+    WriteShapes,
     check_room,
     put_together,
     remark_background,
@@ -92,17 +93,17 @@ def write_coco(path: Path, labelled: Labelled) -> tuple[str, ...]:
 
     Each frame of a stack is an image.
     """
-    stream_coco(path, take_apart(labelled), Extent.of(labelled))
+    stream_coco(path, Extent.of(labelled))(take_apart(labelled))
     return remark_background(labelled, "Annotations of COCO")
 
 
-def stream_coco(path: Path, shapes: Iterable[Shape], extent: Extent) -> None:
-    """Write each cell as run lengths, one after the other; as `write_coco`.
+def stream_coco(path: Path, extent: Extent) -> WriteShapes:
+    """What writes each cell as run lengths, one after the other; as `write_coco`.
 
     Raises
     ------
     InputError
-        The image has more pixels than COCO can count, or the file cannot be written.
+        The image has more pixels than COCO can count.
     """
     height, width = extent.size
     if height * width > _COUNTED:
@@ -122,7 +123,7 @@ def stream_coco(path: Path, shapes: Iterable[Shape], extent: Extent) -> None:
     ]
     kinds: dict[str, int] = {}
 
-    def list_annotations() -> Iterator[dict[str, Any]]:
+    def list_annotations(shapes: Iterable[Shape]) -> Iterator[dict[str, Any]]:
         for number, shape in enumerate(shapes, 1):
             yield _annotation(
                 number, shape, extent.size, kinds.setdefault(shape.kind, len(kinds) + 1)
@@ -139,7 +140,10 @@ def stream_coco(path: Path, shapes: Iterable[Shape], extent: Extent) -> None:
             ]
         }
 
-    write_json(path, {"images": images}, "annotations", list_annotations(), list_categories)
+    head = {"images": images}
+    return lambda shapes: write_json(
+        path, head, "annotations", list_annotations(shapes), list_categories
+    )
 
 
 def _read(said: dict[str, Any], size: tuple[int, int], names: dict[Any, str]) -> Shape:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from napari_unet.core.formats.labelled import (
     Extent,
     Labelled,
     Shape,
+    WriteShapes,
     put_together,
     read_frames,
     remark_background,
@@ -55,16 +56,16 @@ def read_geojson(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
 
 def write_geojson(path: Path, labelled: Labelled) -> tuple[str, ...]:
     """Write a feature a cell, along the edges of its pixels; returns what was lost."""
-    stream_geojson(path, take_apart(labelled), Extent.of(labelled))
+    stream_geojson(path, Extent.of(labelled))(take_apart(labelled))
     return remark_background(labelled, "Features of GeoJSON")
 
 
-def stream_geojson(path: Path, shapes: Iterable[Shape], extent: Extent) -> None:
-    """Write a feature a cell, one after the other."""
+def stream_geojson(path: Path, extent: Extent) -> WriteShapes:
+    """What writes a feature a cell, one after the other."""
     head: dict[str, Any] = {"type": "FeatureCollection"}
     if extent.frames is not None:
         head["frames"] = extent.frames  # the last ones may have no cell
-    write_json(path, head, "features", map(_feature, shapes))
+    return lambda shapes: write_json(path, head, "features", map(_feature, shapes))
 
 
 def _read(feature: dict[str, Any]) -> Iterator[Shape]:

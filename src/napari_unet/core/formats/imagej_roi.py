@@ -18,6 +18,7 @@ from napari_unet.core.formats.labelled import (
     Extent,
     Labelled,
     Shape,
+    WriteShapes,
     put_together,
     read_frames,
     remark_background,
@@ -76,23 +77,23 @@ def read_rois(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
 
 def write_rois(path: Path, labelled: Labelled) -> tuple[str, ...]:
     """Write a region a cell, along the edges of its pixels; returns what was lost."""
-    stream_rois(path, take_apart(labelled), Extent.of(labelled))
+    stream_rois(path, Extent.of(labelled))(take_apart(labelled))
     return (
         *remark_background(labelled, "Regions of ImageJ"),
         *remark_frames(labelled, "Regions of ImageJ"),
     )
 
 
-def stream_rois(path: Path, shapes: Iterable[Shape], extent: Extent) -> None:
-    """Write a region a cell, one after the other."""
+def stream_rois(path: Path, extent: Extent) -> WriteShapes:
+    """What writes a region a cell, one after the other."""
 
-    def write(target: Path) -> None:
+    def write(target: Path, shapes: Iterable[Shape]) -> None:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
             for shape in shapes:
                 roi = _make(shape, extent.frames)
                 file.writestr(f"{roi.name}.roi", roi.tobytes())
 
-    write_atomically(path, write)
+    return lambda shapes: write_atomically(path, lambda target: write(target, shapes))
 
 
 def _frames(rois: Sequence[roifile.ImagejRoi], path: Path) -> list[int]:
