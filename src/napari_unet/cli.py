@@ -68,7 +68,10 @@ def run_weights(given: argparse.Namespace) -> dict[str, Any]:
     paths = expand(given.labels, "labels")
     written = []
     for path, target in zip(paths, name_results(paths, given.output), strict=True):
-        labels = check_labels(read_one(path).labels, name=str(path))
+        labelled = read_one(path)
+        for remark in labelled.remarks:
+            say(f"{path.name}: {remark}")
+        labels = check_labels(labelled.labels, name=str(path))
         weights = weight_map(Sample(image=labels[None], labels=labels, name=str(path)), config)
         write_atomically(
             target, lambda file, data=weights: tifffile.imwrite(file, data, compression="zlib")

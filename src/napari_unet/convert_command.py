@@ -43,6 +43,7 @@ def run_convert(given: argparse.Namespace) -> dict[str, Any]:
     """Write labels in another format; what that cannot keep is said."""
     import numpy as np
 
+    from napari_unet.core.files import keep_apart
     from napari_unet.core.formats import FORMATS, read_labelled
 
     if given.images and given.size:
@@ -53,7 +54,7 @@ def run_convert(given: argparse.Namespace) -> dict[str, Any]:
             "at least 1."
         )
     kind = FORMATS[given.to]
-    paths, sizes = _find(given)
+    paths, images, sizes = _find(given)
     cells: list[tuple[Path, str, Labelled]] = []
     for path in paths:
         found = read_labelled(path, sizes.get(path))
@@ -62,7 +63,8 @@ def run_convert(given: argparse.Namespace) -> dict[str, Any]:
             named = len(found) > 1 and labelled.image
             cells.append((path, _cut_ending(labelled.image) if named else _stem(path), labelled))
     targets = [given.output / f"{stem}{kind.ending}" for _, stem, _ in cells]
-    _check_targets(targets, paths)
+    _check_targets(targets)
+    keep_apart(targets, [*paths, *images])
     written = []
     for (path, _, labelled), target in zip(cells, targets, strict=True):
         remarks = (*labelled.remarks, *kind.write(target, labelled))
@@ -74,23 +76,25 @@ def run_convert(given: argparse.Namespace) -> dict[str, Any]:
     return {"written": written}
 
 
-def _find(given: argparse.Namespace) -> tuple[list[Path], dict[Path, tuple[int, int]]]:
-    """The files to convert, and how large the image of each is where that is said."""
+def _find(
+    given: argparse.Namespace,
+) -> tuple[list[Path], list[Path], dict[Path, tuple[int, int]]]:
+    """The files to convert, their images where they are said, and how large that of each is."""
     from napari_unet.core.file_pairs import pair_by_stem
+    from napari_unet.core.label_planes import open_images
     from napari_unet.core.listing import expand
-    from napari_unet.core.pixels import read_image
 
     paths = expand(given.labels, "labels")
     if given.size:
-        return paths, dict.fromkeys(paths, tuple(given.size))
-    sizes = {}
-    if given.images:
-        images = expand(given.images)
+        return paths, [], dict.fromkeys(paths, tuple(given.size))
+    sizes, images = {}, expand(given.images) if given.images else []
+    if images:
         alone = len(images) == len(paths) == 1  # they can only belong together
         pairs = [(images[0], paths[0])] if alone else pair_by_stem(images, paths)
         for image, path in pairs:
-            sizes[path] = read_image(image).shape[1:]
-    return paths, sizes
+            (_, read), *_ = open_images(image)
+            sizes[path] = read().shape[1:]
+    return paths, images, sizes
 
 
 def _check(labelled: Labelled, size: tuple[int, int] | None, path: Path) -> None:
@@ -102,20 +106,20 @@ def _check(labelled: Labelled, size: tuple[int, int] | None, path: Path) -> None
         )
 
 
-def _check_targets(targets: Sequence[Path], paths: Sequence[Path]) -> None:
+def _check_targets(targets: Sequence[Path]) -> None:
     for target in targets:
         if targets.count(target) > 1:
             raise InputError(
                 f"Two files would be called {target.name}: write them into different folders."
             )
-        if any(target.exists() and target.samefile(path) for path in paths):
-            raise InputError(f"{target} would be written over: choose another output folder.")
 
 
 def _cut_ending(image: str) -> str:
     """The name of an image; what follows the dot of a frame such as `st.1_0001` is no ending."""
+    from napari_unet.core.listing import IMAGE_SUFFIXES
+
     name = Path(image)
-    return name.stem if name.suffix[1:].isalnum() else name.name
+    return name.stem if name.suffix.lower() in IMAGE_SUFFIXES else name.name
 
 
 def _stem(path: Path) -> str:

@@ -90,7 +90,7 @@ def _judge_labels(given: argparse.Namespace) -> dict[str, Any]:
     scored = []
     for files in pairs:
         size = find_size(files, axes=given.axes)
-        opened = ((file, open_cells(file, size, given.axes)) for file in files)
+        opened = ((file, open_cells(file, size, given.axes, say)) for file in files)
         for name, truth, predicted in side_by_side(*opened):
             scores = score_cells(tuple(truth), tuple(predicted), given.min_size)
             if scores is not None:
@@ -180,7 +180,10 @@ def _samples(pairs: Sequence[tuple[Path, Path]]) -> Iterator[Sample]:
     for path, truth in pairs:
         image = read_image(path)
         size = image.shape[1], image.shape[2]
-        labels = check_labels(read_one(truth, size).labels, size, str(truth))
+        labelled = read_one(truth, size)
+        for remark in labelled.remarks:
+            say(f"{truth.name}: {remark}")
+        labels = check_labels(labelled.labels, size, str(truth))
         yield Sample(image, labels, name=str(path))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.card import read_card
 from napari_unet.core.errors import InputError
-from napari_unet.core.label_files import write_labels
+from napari_unet.core.label_files import as_labels, write_labels
 from napari_unet.widgets import _regions
 from napari_unet.widgets._layers import KEY, REGIONS
 from napari_unet.widgets._session import session
@@ -65,10 +65,10 @@ def write_annotation(path: str, layers: list[LayerData]) -> list[str]:
         be written, which is said: napari itself would not say an error.
     """
     (labels,) = (finest(data, options) for data, options, kind in layers if kind == "labels")
-    for data, options, kind in layers:
-        if kind == "shapes" and options.get("metadata", {}).get(KEY, {}).get("role") == REGIONS:
-            labels = _say_background(labels, data, options)
     try:
+        for data, options, kind in layers:
+            if kind == "shapes" and options.get("metadata", {}).get(KEY, {}).get("role") == REGIONS:
+                labels = _say_background(as_labels(labels, Path(path).name), data, options)
         write_labels(path, labels)
     except InputError as error:
         show_warning(str(error))
@@ -82,11 +82,11 @@ def finest(data: Any, options: dict[str, Any]) -> NDArray[Any]:
 
 
 def _say_background(
-    labels: NDArray[Any], outlines: list[NDArray[Any]], options: dict[str, Any]
+    labels: NDArray[np.int32], outlines: list[NDArray[Any]], options: dict[str, Any]
 ) -> NDArray[np.int32]:
     """The labels with −1 for 0 inside the regions of each plane."""
     regions = Shapes(outlines, shape_type=options["shape_type"], ndim=labels.ndim)
-    said = labels.astype(np.int32)
+    said = labels.copy()
     for place in product(*(range(size) for size in labels.shape[:-2])):
         mask = _regions.draw_mask(regions, (*place, None, None), labels.shape[-2:])
         if mask is not None:

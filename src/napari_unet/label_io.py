@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_unet.core.errors import InputError
 from napari_unet.core.formats import FORMATS, Format, Labelled, read_labelled, remark_overlaps
 from napari_unet.core.formats.labelled import put_together
+from napari_unet.core.label_files import as_labels
 from napari_unet.core.whole_cells import fill_outlines, outline
 from napari_unet.io import finest
 from napari_unet.widgets import _planes
@@ -156,7 +157,7 @@ def _labelled(labels: NDArray[Any], options: dict[str, Any]) -> Labelled:
     present = set(np.unique(labels).tolist())
     classes = {i: as_words(v) for i, v in (said.get("class") or {}).items() if i in present}
     scores = {i: float(v) for i, v in (said.get("score") or {}).items() if i in present}
-    return Labelled(labels.astype(np.int32), classes, scores)
+    return Labelled(as_labels(labels, str(options.get("name", "labels"))), classes, scores)
 
 
 def _features(labelled: Labelled) -> dict[str, list[Any]]:

@@ -78,10 +78,10 @@ def _measure_planes(given: argparse.Namespace, path: Path, image: Path | None) -
     from napari_unet.core.measuring import measure_layers
 
     if image is None:
-        planes = open_cells(path, axes=given.axes)
+        planes = open_cells(path, axes=given.axes, remark=say)
         pairs: Iterable[Any] = ((name, read(), None) for name, read in planes)
     else:
-        planes = open_cells(path, find_size([path], image, given.axes), given.axes)
+        planes = open_cells(path, find_size([path], image, given.axes), given.axes, say)
         pairs = side_by_side((path, planes), (image, open_images(image, given.axes)))
     scale = given.scale[0], given.scale[-1]
     tables = []

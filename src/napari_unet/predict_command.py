@@ -81,6 +81,7 @@ def add_predict_flags(parser: argparse.ArgumentParser) -> None:
 
 def run_predict(given: argparse.Namespace) -> dict[str, Any]:
     """Label images with a model."""
+    from napari_unet.core.batch_results import RESULTS, list_results
     from napari_unet.core.card import read_card
     from napari_unet.core.files import name_results
     from napari_unet.core.listing import find_images
@@ -94,10 +95,9 @@ def run_predict(given: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"{unused}: leave it out.")
     config = read_flags(PredictConfig(instances=card.instances), given)
     paths = find_images(given.images)
-    targets = name_results(paths, given.output)
+    targets = name_results(paths, given.output, list_results(given.output / RESULTS))
 
     from napari_unet.core.batch import Batch, predict_files
-    from napari_unet.core.batch_results import RESULTS
     from napari_unet.core.events import exhaust
     from napari_unet.core.formats import FORMATS
 

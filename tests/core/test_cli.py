@@ -907,6 +907,91 @@ def test_one_trains_and_scores_with_labels_of_any_format(folder, tmp_path):
     call("measure", tmp_path / "seg", "--images", folder / "images", "-o", tmp_path / "cells.csv")
 
 
+def test_no_result_takes_the_place_of_an_image_beside_what_is_read(folder, model, tmp_path):
+    """Of regions or masks beside an image, and of a PNG beside the TIFF that it was made of."""
+    image, beside = np.full((96, 112), 777, np.uint16), tmp_path / "data"
+    beside.mkdir()
+    tifffile.imwrite(beside / "cell0.tif", image)
+    shutil.copy(folder / "images/cell0.png", beside)
+    call("convert", folder / "labels/cell0.tif", "-o", beside, "--to", "roi")
+    call("convert", folder / "labels/cell0.tif", "-o", beside, "--to", "seg")
+    size = ("--size", 96, 112)
+    for command in (
+        ("convert", beside / "cell0.zip", "-o", beside, "--to", "tif", *size),
+        ("convert", beside / "cell0_seg.npy", "-o", beside, "--to", "tif"),
+        ("convert", folder / "labels/cell0.tif", "-o", beside, "--to", "tif",
+         "--images", beside / "cell0.tif"),
+        ("weights", beside / "cell0.zip", "-o", beside),
+        ("predict", model, beside / "cell0.png", "-o", beside, "--device", "cpu"),
+    ):  # fmt: skip
+        assert "lies where files are read from" in call(*command, expect=2).stderr
+        np.testing.assert_array_equal(tifffile.imread(beside / "cell0.tif"), image)
+    (beside / "cell0.tif").unlink()
+    several = ("predict", model, beside / "cell0.png", folder / "images/cell1.png")
+    for _ in range(2):  # what the table of results tells of may be made anew
+        call(*several, "-o", beside, "--device", "cpu")
+    assert (beside / "cell0.tif").exists()
+
+
+def test_a_damaged_zarr_ends_no_batch(folder, model, tmp_path):
+    plane = imageio.imread(folder / "images" / "cell0.png")
+    zarr.create_array(tmp_path / "bad.zarr", data=plane, dimension_names=("y", "x"))
+    chunk = next(path for path in (tmp_path / "bad.zarr" / "c").rglob("*") if path.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:20])
+    both = (tmp_path / "bad.zarr", folder / "images" / "cell1.png")
+    done = call("predict", model, *both, "-o", tmp_path / "out", "--json", "--device", "cpu")
+    statuses = [each["status"] for each in json.loads(done.stdout)["written"]]
+    assert statuses == ["done"]
+    assert "left out: " in done.stderr
+    assert "bad.zarr” cannot be read" in done.stderr
+
+
+def test_what_was_lost_of_cells_is_said_wherever_they_are_read(folder, tmp_path):
+    call("convert", folder / "labels/cell0.tif", "-o", tmp_path, "--to", "coco")
+    path = tmp_path / "cell0.json"
+    said = json.loads(path.read_text())
+    said["annotations"].append({**said["annotations"][0], "id": 999, "iscrowd": 1})
+    path.write_text(json.dumps(said))
+    scored = call("evaluate", "--truth", folder / "labels/cell0.tif", "--prediction", path)
+    measured = call("measure", path, "-o", tmp_path / "cells.csv")
+    weighed = call("weights", path, "-o", tmp_path / "weights")
+    for done in (scored, measured, weighed):
+        assert "cell0.json: 1 crowds" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other disks have no such names")
+def test_reports_of_files_whose_names_are_no_utf8(folder, tmp_path):
+    for name in ("truth", "found"):
+        (tmp_path / name).mkdir()
+        shutil.copy(folder / "labels/cell0.tif", os.fsencode(tmp_path / name) + b"/c\xe9ll.tif")
+    for report in ("scores.csv", "scores.json"):
+        judge = ("evaluate", "--truth", tmp_path / "truth", "--prediction", tmp_path / "found")
+        call(*judge, "-o", tmp_path / report)
+    assert b"c\xe9ll.tif" in (tmp_path / "scores.csv").read_bytes()
+    (row,) = json.loads((tmp_path / "scores.json").read_text())["per_image"]
+    assert os.fsencode(row["image"]) == b"c\xe9ll.tif"
+
+
+def test_axes_said_of_images_with_channels_fit_their_labels(tmp_path):
+    image, labels = np.zeros((3, 40, 50), np.uint8), np.zeros((40, 50), np.uint16)
+    labels[5:10, 5:10] = 1
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "a_masks.tif", labels)
+    files = (tmp_path / "a_masks.tif", "--images", tmp_path / "a.tif", "-o", tmp_path / "a.csv")
+    call("measure", *files, "--axes", "CYX")
+    assert "intensity_mean_ch3" in (tmp_path / "a.csv").read_text().splitlines()[0]
+
+
+def test_regions_of_a_stack_take_their_size_from_it(folder, tmp_path):
+    stack = np.zeros((3, 96, 112), np.uint16)
+    stack[2, 4:9, 4:9] = 1
+    tifffile.imwrite(tmp_path / "b.tif", stack, metadata={"axes": "TYX"}, photometric="minisblack")
+    call("convert", tmp_path / "b.tif", "-o", tmp_path / "roi", "--to", "roi")
+    files = (tmp_path / "roi/b.zip", "--images", tmp_path / "b.tif", "-o", tmp_path / "out")
+    call("convert", *files, "--to", "tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out/b.tif"), stack)
+
+
 def test_what_cannot_be_converted_is_a_sentence(folder, tmp_path):
     labels, out = folder / "labels", tmp_path / "out"
     call("convert", labels, "-o", tmp_path / "roi", "--to", "roi")

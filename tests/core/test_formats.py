@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import roifile
 import tifffile
+import zarr
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -464,6 +465,90 @@ def test_features_without_a_shape_are_left_out(tmp_path):
     (read,) = read_labelled(tmp_path / "a.geojson", (24, 30))
     assert np.unique(read.labels).tolist() == [0, 1]
     assert "2 features" in read.remarks[0]
+
+
+def test_cells_without_a_pixel_are_left_out_and_it_is_said(tmp_path):
+    """Too small for one, or without a corner: the rest is read."""
+    whole = [[[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]]]
+    shapes = [whole, [[[5, 5], [5.2, 5], [5.2, 5.2], [5, 5]]], [[]]]
+    features = [
+        {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": rings}}
+        for rings in shapes
+    ]
+    path = tmp_path / "cells.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    (found,) = read_labelled(path, (9, 11))
+    assert np.unique(found.labels).tolist() == [0, 1]
+    assert any("1 features" in remark for remark in found.remarks)
+    assert any("1 cells of “cells.geojson” enclose no pixel" in remark for remark in found.remarks)
+    rois = [
+        roifile.ImagejRoi.frompoints([[0, 0], [4, 0], [4, 4], [0, 4]], name="a"),
+        roifile.ImagejRoi.frompoints([[6, 6], [7, 7]], name="b"),
+    ]
+    roifile.roiwrite(tmp_path / "cells.zip", rois)
+    (found,) = read_labelled(tmp_path / "cells.zip", (9, 11))
+    assert np.unique(found.labels).tolist() == [0, 1]
+    assert any("enclose no pixel" in remark for remark in found.remarks)
+
+
+@pytest.mark.parametrize(
+    ("properties", "kind", "score"),
+    [
+        ({"measurements": [{"name": "score", "value": 0.5}]}, "", 0.5),
+        ({"measurements": [{"name": "Nucleus: Area", "value": 12.5}]}, "", None),
+        ({"classification": {"names": ["Tumor", "Positive"]}}, "Tumor: Positive", None),
+        ({"classification": {"name": None}}, "", None),
+    ],
+)
+def test_features_as_any_qupath_writes_them(properties, kind, score, tmp_path):
+    """Lists of measurements before 0.4, classes of several parts; a mark of UTF-8 in front."""
+    geometry = {"type": "Polygon", "coordinates": [[[0, 0], [4, 0], [4, 4], [0, 0]]]}
+    feature = {"type": "Feature", "geometry": geometry, "properties": properties}
+    said = {"type": "FeatureCollection", "features": [feature], "frames": -3}
+    path = tmp_path / "cells.geojson"
+    path.write_text(json.dumps(said), encoding="utf-8-sig")
+    (found,) = read_labelled(path, (9, 11))
+    assert found.labels.shape == (9, 11)
+    assert dict(found.classes) == ({1: kind} if kind else {})
+    assert dict(found.scores) == ({1: score} if score else {})
+
+
+def test_features_of_times_and_depths_are_refused(tmp_path):
+    ring = [[[0, 0], [4, 0], [4, 4], [0, 0]]]
+    features = [
+        {"geometry": {"type": "Polygon", "coordinates": ring, "plane": {"z": z, "t": t}}}
+        for z, t in ((1, 0), (0, 1))
+    ]
+    path = tmp_path / "cells.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with pytest.raises(InputError, match="several depths and several times"):
+        read_labelled(path, (9, 11))
+
+
+def test_a_zarr_is_read_by_the_names_of_its_axes(tmp_path):
+    labels = np.arange(12, dtype=np.int32).reshape(3, 4)
+    turned = zarr.create_array(tmp_path / "xy.zarr", data=labels.T, dimension_names=("x", "y"))
+    (found,) = read_labelled(tmp_path / "xy.zarr")
+    np.testing.assert_array_equal(found.labels, labels)
+    zarr.create_array(tmp_path / "c.zarr", data=labels[..., None], dimension_names=("y", "x", "c"))
+    (found,) = read_labelled(tmp_path / "c.zarr")
+    np.testing.assert_array_equal(found.labels, labels)
+    chunk = next(path for path in (tmp_path / "xy.zarr" / "c").rglob("*") if path.is_file())
+    chunk.write_bytes(b"half of it")
+    with pytest.raises(InputError, match=r"xy.zarr” cannot be read .*damaged"):
+        read_labelled(tmp_path / "xy.zarr")
+    assert turned.shape == (4, 3)
+
+
+def test_of_several_images_of_a_microscope_one_is_to_be_named(tmp_path):
+    for name in "01":
+        write_labelled = FORMATS["zarr"].write
+        write_labelled(tmp_path / "scan.zarr" / name, Labelled(np.full((4, 5), int(name) + 1)))
+    zarr.open_group(tmp_path / "scan.zarr", mode="a").attrs["bioformats2raw.layout"] = 3
+    with pytest.raises(InputError, match="several images: name the folder of one"):
+        read_labelled(tmp_path / "scan.zarr")
+    (found,) = read_labelled(tmp_path / "scan.zarr" / "1")
+    assert (found.labels == 2).all()
 
 
 def test_cellpose_finds_what_it_loads(tmp_path):

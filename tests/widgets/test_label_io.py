@@ -12,7 +12,9 @@ import napari_unet
 from napari_unet.core.formats import FORMATS, Labelled, read_labelled
 from napari_unet.core.formats.labelled import Shape, put_together
 from napari_unet.core.whole_cells import fill_outlines, outline
+from napari_unet.io import write_annotation
 from napari_unet.widgets._features import read_feature, write_predicted
+from napari_unet.widgets._layers import KEY, REGIONS
 from napari_unet.widgets._whole_cells import read_wholes, show_wholes
 
 PLUGIN = "napari-unet-cells"
@@ -135,6 +137,25 @@ def test_what_cannot_be_saved_is_a_sentence(
     with pytest.warns(UserWarning, match="did not return any written paths"):
         layer.save(str(tmp_path / name), plugin=PLUGIN)
     assert words in said[0]
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["cells.zip", "cells.json", "cells_seg.npy", "cells.tif"])
+def test_labels_beyond_int32_are_refused_not_mixed_up(napari_with_us, tmp_path, monkeypatch, name):
+    said = []
+    for module in ("io", "label_io"):
+        monkeypatch.setattr(f"napari_unet.{module}.show_warning", said.append)
+    labels = np.zeros((64, 64), np.int64)
+    labels[3:9, 3:9], labels[20:25, 20:25] = 5, 2**32 + 5
+    layer = napari_with_us.add_labels(labels)
+    with pytest.warns(UserWarning, match="did not return any written paths"):
+        layer.save(str(tmp_path / name), plugin=PLUGIN)
+    assert "2147483647" in said[0]
+    square = np.array([[0, 0], [0, 30], [30, 30], [30, 0]])
+    regions = {"shape_type": ["polygon"], "metadata": {KEY: {"role": REGIONS}}}
+    along = [(labels, {"name": "cells"}, "labels"), ([square], regions, "shapes")]
+    assert write_annotation(str(tmp_path / "cells.tif"), along) == []
+    assert "2147483647" in said[1]
     assert not any(tmp_path.iterdir())
 
 

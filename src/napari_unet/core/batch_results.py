@@ -61,14 +61,19 @@ def read_rows(path: Path) -> dict[str, dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             reader = csv.DictReader(file)
-            rows = list(reader)
+            rows, names = list(reader), tuple(reader.fieldnames or ())
     except (OSError, csv.Error) as error:
         raise InputError(
             f"{path} cannot be read ({error}): move it, or choose another folder."
         ) from error
-    if tuple(reader.fieldnames or ()) != _COLUMNS:
+    if names != _COLUMNS:
         raise InputError(f"{path} is no table of results: move it, or choose another folder.")
     return {str(Path(row["file"]).resolve()): row for row in rows}
+
+
+def list_results(path: Path) -> set[str]:
+    """The results that a table of before tells of, as resolved paths."""
+    return {row["result"] for row in read_rows(path).values()}
 
 
 def make_row(done: FileDone, settings: str) -> dict[str, str]:

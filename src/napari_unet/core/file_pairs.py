@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -118,5 +119,6 @@ def leave_out_shown(labels: Sequence[Path]) -> list[Path]:
 
 def _stem(path: Path) -> str:
     """The file name without its ending, `.ome.tif` being one ending."""
-    stem = path.stem
+    # a Mac writes é as two letters, others as one
+    stem = unicodedata.normalize("NFC", path.stem)
     return stem[:-4] if stem.lower().endswith(".ome") else stem

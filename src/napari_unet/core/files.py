@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 from napari_unet.core.errors import InputError
@@ -27,13 +27,20 @@ def find_home(path: str | Path) -> Path:
         ) from error
 
 
-def name_results(paths: list[Path], folder: Path) -> list[Path]:
+def name_results(paths: list[Path], folder: Path, known: Container[str] = ()) -> list[Path]:
     """`<stem>.tif` in a folder, which is made, for each path.
+
+    Parameters
+    ----------
+    paths : list of Path
+    folder : Path
+    known : container of str
+        As of `keep_apart`.
 
     Raises
     ------
     InputError
-        Two of them have the same stem, one is such a file itself, or the folder cannot be made.
+        Two of them have the same stem, or as `keep_apart`, or the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,9 +58,37 @@ def name_results(paths: list[Path], folder: Path) -> list[Path]:
                 f"Two files are called {target.stem!r}, such as {path}: "
                 "write them into different folders."
             )
-        if target.exists() and target.samefile(path):
-            raise InputError(f"{target} would be written over: choose another output folder.")
+    keep_apart(targets, paths, known)
     return targets
+
+
+def keep_apart(targets: Sequence[Path], inputs: Sequence[Path], known: Container[str] = ()) -> None:
+    """Let no result take the place of what is read, or of a file that lies beside that.
+
+    The TIFF beside `cell.png` or `cell_seg.npy` may be the image itself.
+
+    Parameters
+    ----------
+    targets, inputs : sequences of Path
+    known : container of str
+        Results of before, as resolved paths, which may be replaced wherever they are.
+
+    Raises
+    ------
+    InputError
+        If one would.
+    """
+    read = {path.resolve() for path in inputs}
+    folders = {path.parent for path in read} | {path.parent.resolve() for path in inputs}
+    for target in targets:
+        place = target.resolve()
+        if place in read or (
+            target.exists() and target.parent.resolve() in folders and str(place) not in known
+        ):
+            raise InputError(
+                f"{target} would be written over, and lies where files are read from: choose "
+                "another output folder."
+            )
 
 
 def write_text(path: str | Path, text: str) -> None:

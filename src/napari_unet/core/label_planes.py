@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
+from napari_unet.core.damage import DAMAGE
 from napari_unet.core.errors import InputError
 from napari_unet.core.formats import FORMATS, find_format, read_one
 from napari_unet.core.formats.layers import split_layers
@@ -30,11 +34,16 @@ def open_labels(path: Path, axes: str | None = None) -> Planes:
         If it cannot be opened; reading may raise it too.
     """
     if FORMATS["tif"].matches(path):
-        return open_planes(path, axes if _is_tiff(path) else None)
+        return open_planes(path, _leave_out_channels(path, axes) if _is_tiff(path) else None)
     return _list_frames(path, [*read_one(path).frames])
 
 
-def open_cells(path: Path, size: tuple[int, int] | None = None, axes: str | None = None) -> Planes:
+def open_cells(
+    path: Path,
+    size: tuple[int, int] | None = None,
+    axes: str | None = None,
+    remark: Callable[[str], None] | None = None,
+) -> Planes:
     """As `open_labels`, but each plane as (L, H, W): label images in which each cell is whole.
 
     L is 1 where no cells overlap.
@@ -46,10 +55,16 @@ def open_cells(path: Path, size: tuple[int, int] | None = None, axes: str | None
         Of the image, for formats that do not say it.
     axes : str, optional
         As of `open_labels`.
+    remark : callable, optional
+        Is told what of the cells was lost on the way.
     """
     if FORMATS["tif"].matches(path):
         return [(name, partial(_add_axis, read)) for name, read in open_labels(path, axes)]
-    return _list_frames(path, split_layers(read_one(path, size)))
+    labelled = read_one(path, size)
+    if remark is not None:
+        for sentence in labelled.remarks:
+            remark(f"{path.name}: {sentence}")
+    return _list_frames(path, split_layers(labelled))
 
 
 def find_size(
@@ -77,6 +92,17 @@ def find_size(
 
 def _is_tiff(path: Path) -> bool:
     return path.suffix.lower() in (".tif", ".tiff")
+
+
+def _leave_out_channels(path: Path, axes: str | None) -> str | None:
+    """Axes that are said of images too, as labels have them."""
+    if axes is None:
+        return None
+    plain = re.sub("[CS]", "", axes)
+    with contextlib.suppress(*DAMAGE), tifffile.TiffFile(path) as tif:  # opening it will say so
+        if tif.series[0].ndim == len(plain):
+            return plain
+    return axes
 
 
 def _says_size(path: Path) -> bool:

@@ -101,11 +101,24 @@ class LazyImage:
         return count * (size.get("S", 1) - self.alpha), size["Y"], size["X"]
 
     def read(self, region: Region) -> NDArray[Any]:
-        """The (C, h, w) grey values of a region."""
+        """The (C, h, w) grey values of a region.
+
+        Raises
+        ------
+        InputError
+            If they cannot be read.
+        """
         chosen: dict[str, Any] = {"Y": region[0], "X": region[1], "C": slice(None)}
         chosen["S"] = slice(-1 if self.alpha else None)
         selection = tuple(chosen.get(axis, self.planes.get(axis, 0)) for axis in self.axes)
-        part = np.asarray(self.array[selection])
+        try:
+            part = np.asarray(self.array[selection])
+        except DAMAGE as error:
+            where = " ".join([self.name, *(f"{axis}={at}" for axis, at in self.planes.items())])
+            raise InputError(
+                f"“{where}” cannot be read ({give_reason(error)}); it may be damaged, half copied, "
+                "or compressed in a way that is not known here."
+            ) from error
         left = [axis for axis in self.axes if axis in "CSYX"]
         part = part.transpose(sorted(range(part.ndim), key=lambda i: "CSYX".index(left[i])))
         part = part.reshape(-1, *part.shape[-2:])

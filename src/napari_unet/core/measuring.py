@@ -192,6 +192,8 @@ def _channels_of(image: NDArray[Any], labels: NDArray[Any]) -> NDArray[Any]:
             f"The image is {_words(image.shape)} and the labels are {_words(labels.shape)}: "
             "measure an image with the labels of its own size."
         )
+    if image.dtype == np.float16:  # sums of squares leave its range
+        return image.astype(np.float32)
     return image.astype(np.uint8) if image.dtype.kind == "b" else image
 
 

@@ -47,6 +47,11 @@ def find_level(path: Path) -> Level:
         return Level(node, named or {2: "YX", 3: "CYX"}.get(node.ndim, "Q" * node.ndim))
     attributes = _ngff_attributes(node)
     if "bioformats2raw.layout" in attributes and "0" in node:
+        if "1" in node:
+            raise InputError(
+                f"The zarr “{path}” holds several images: name the folder of one, such as "
+                f"{path / '0'}."
+            )
         node = node["0"]
         attributes = _ngff_attributes(node)
     try:
@@ -63,7 +68,7 @@ def find_level(path: Path) -> Level:
         y, x = named.index("Y"), named.index("X")
         if len(named) != array.ndim or len(scale) != array.ndim:
             raise ValueError("axes do not match the array")
-    except (LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"The zarr “{path}” holds no image that OME-Zarr 0.4 or 0.5 describes; "
             "name the folder of one image, or of its array."

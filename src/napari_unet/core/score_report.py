@@ -61,6 +61,8 @@ def check_report(path: Path) -> None:
 def write_report(path: Path, result: dict[str, Any], rows: Sequence[Row]) -> None:
     """Write `result` as JSON or `rows` as CSV, whichever the ending says, all or nothing.
 
+    File names that are no UTF-8 keep their bytes.
+
     Raises
     ------
     InputError
@@ -68,13 +70,13 @@ def write_report(path: Path, result: dict[str, Any], rows: Sequence[Row]) -> Non
     """
     check_report(path)
     if path.suffix.lower() == ".json":
-        text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(result, indent=2) + "\n"
         write_text(path, text)
         return
     columns = list(dict.fromkeys(key for row in rows for key in row))
 
     def write(file: Path) -> None:
-        with file.open("w", encoding="utf-8", newline="") as target:
+        with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as target:
             writer = csv.DictWriter(target, columns)
             writer.writeheader()
             writer.writerows(rows)

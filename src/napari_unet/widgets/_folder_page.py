@@ -9,7 +9,7 @@ from typing import Any
 from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
-from napari_unet.core.batch_results import RESULTS
+from napari_unet.core.batch_results import RESULTS, list_results
 from napari_unet.core.config import PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.files import name_results
@@ -231,4 +231,5 @@ def _describe(event: Looking | Resumed) -> str:
 
 def _pair(source: Path, into: Path) -> list[tuple[Path, Path]]:
     images = find_images([source])
-    return list(zip(images, name_results(images, into), strict=True))
+    targets = name_results(images, into, list_results(into / RESULTS))
+    return list(zip(images, targets, strict=True))

@@ -44,7 +44,7 @@ def read_coco(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
         The file is no COCO annotation, lists no image, or is damaged.
     """
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = json.loads(path.read_text(encoding="utf-8-sig"))
         names = {
             category["id"]: str(category["name"])
             for category in said.get("categories", ())

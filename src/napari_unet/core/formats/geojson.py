@@ -35,14 +35,20 @@ def read_geojson(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
         The file is no GeoJSON, or damaged.
     """
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = json.loads(path.read_text(encoding="utf-8-sig"))
         features = said.get("features", [said]) if isinstance(said, dict) else said
         shapes = [shape for feature in features for shape in _read(feature)]
+        places = [_read_plane(feature) for feature in features]
         frames = read_frames(said.get("frames")) if isinstance(said, dict) else 1
     except DAMAGE as error:
         raise InputError(
             f"“{path}” cannot be read as GeoJSON ({give_reason(error)}): export it again."
         ) from error
+    if all(len({place.get(axis, 0) for place in places}) > 1 for axis in "zt"):
+        raise InputError(
+            f"The features of “{path}” lie in several depths and several times: export those of "
+            "one time, or of one depth."
+        )
     labelled = put_together(shapes, size, path.name, frames)
     left_out = len(features) - len(shapes)
     if not left_out:
@@ -75,21 +81,33 @@ def _read(feature: dict[str, Any]) -> Iterator[Shape]:
         "Polygon": [geometry.get("coordinates")],
         "MultiPolygon": geometry.get("coordinates"),
     }.get(geometry["type"])
-    rings = [np.array(ring, float)[:, :2] for piece in pieces or () for ring in piece or ()]
+    rings = [np.array(ring, float)[:, :2] for piece in pieces or () for ring in piece or () if ring]
     if not rings:
         return
     mask, origin = fill(rings)
-    plane = geometry.get("plane") or {}
-    score = (said.get("measurements") or {}).get("score")
+    plane = _read_plane(feature)
+    measured = said.get("measurements") or {}
+    if isinstance(measured, list):  # as QuPath wrote them before 0.4
+        measured = {each.get("name"): each.get("value") for each in measured}
+    score = measured.get("score")
     label = said.get("label", 0)
     yield Shape(
         mask,
         origin,
         label if isinstance(label, int) else 0,
         max(int(plane.get("t", 0)), int(plane.get("z", 0))),
-        str((said.get("classification") or {}).get("name", "")),
+        _read_class(said.get("classification") or {}),
         None if score is None else float(score),
     )
+
+
+def _read_plane(feature: dict[str, Any]) -> dict[str, Any]:
+    return (feature["geometry"] or {}).get("plane") or {}
+
+
+def _read_class(said: dict[str, Any]) -> str:
+    """The name of a class; QuPath tells the parts of one such as “Tumor: Positive” apart."""
+    return str(said.get("name") or ": ".join(map(str, said.get("names") or ())))
 
 
 def _feature(shape: Shape) -> dict[str, Any]:

@@ -148,9 +148,14 @@ def put_together(
         The image has no pixels or too many, or no size is given and the shapes reach farther than
         any image.
     """
-    cells = list(shapes)
+    told = list(shapes)
+    cells = [cell for cell in told if cell.mask.any()]
     remarks = []
-    frames = max([frames, *(cell.frame + 1 for cell in cells)])
+    if len(cells) < len(told):
+        remarks.append(
+            f"{len(told) - len(cells)} cells of “{name}” enclose no pixel and are left out."
+        )
+    frames = max([frames, *(cell.frame + 1 for cell in told)])
     if size is None:
         size = _reach(cells)
         if size[0] * size[1] > _LARGEST:
@@ -193,7 +198,7 @@ def put_together(
 
 def read_frames(said: object) -> int:
     """How many frames a file says that its stack has; 1 where it says anything else there."""
-    return said if isinstance(said, int) else 1
+    return said if isinstance(said, int) and said > 0 else 1
 
 
 def check_room(size: tuple[int, int], frames: int, name: str) -> None:

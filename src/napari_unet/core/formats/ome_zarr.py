@@ -6,8 +6,6 @@ import shutil
 import uuid
 from pathlib import Path
 
-import numpy as np
-
 from napari_unet.core.errors import InputError
 from napari_unet.core.formats.labelled import (
     Labelled,
@@ -16,7 +14,7 @@ from napari_unet.core.formats.labelled import (
     remark_scores,
 )
 from napari_unet.core.label_files import as_labels
-from napari_unet.core.lazy_image import is_zarr
+from napari_unet.core.lazy_image import is_zarr, open_image
 from napari_unet.core.ngff import (
     find_level,
     is_finished,
@@ -47,8 +45,8 @@ def read_zarr(path: Path, size: tuple[int, int] | None) -> list[Labelled]:
     planes = [n for axis, n in zip(level.axes, level.array.shape, strict=True) if axis not in "YX"]
     if any(n > 1 for n in planes):
         raise InputError(f"“{path}” has several planes: give that of one.")
-    labels = as_labels(np.asarray(level.array[...]).reshape(level.array.shape[-2:]), str(path))
-    return [Labelled(labels)]
+    pixels = open_image(path).read((slice(None), slice(None)))
+    return [Labelled(as_labels(pixels[0], str(path)))]
 
 
 def write_zarr(path: Path, labelled: Labelled) -> tuple[str, ...]:

@@ -61,12 +61,17 @@ def trace(mask: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> list[Rin
 def fill(rings: Sequence[Ring]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
     """The pixels whose middle lies in an odd number of rings, whole or with fractions.
 
+    None of rings without corners.
+
     Returns
     -------
     mask : (h, w) bool array
     origin : (row, column)
         Of the mask in the image; it may be negative.
     """
+    rings = [ring for ring in rings if len(ring)]
+    if not rings:
+        return np.zeros((1, 1), bool), (0, 0)
     corners = np.concatenate(rings)
     left, top = np.floor(corners.min(axis=0)).astype(int).tolist()
     right, bottom = np.ceil(corners.max(axis=0)).astype(int).tolist()
