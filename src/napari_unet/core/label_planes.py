@@ -143,19 +143,32 @@ def side_by_side(
 ) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
     """Read the planes of two files that belong together, and how those of the first are called.
 
+    Those of one place, such as T=0 Z=1, belong together, whichever axis comes first; planes whose
+    places are not called alike do so in their order.
+
     Raises
     ------
     InputError
-        If they have different numbers of planes, or one cannot be read.
+        If they have different planes, or one cannot be read.
     """
     (path, planes), (path_of_other, planes_of_other) = one, other
-    if len(planes) != len(planes_of_other):
+    places = [_find_place(path, name) for name, _ in planes]
+    at_place = {_find_place(path_of_other, name): read for name, read in planes_of_other}
+    alike = {*places} == {*at_place} and len(at_place) == len(planes_of_other)
+    axes, others = ({axis for place in each for axis, _ in place} for each in (places, at_place))
+    if len(planes) != len(planes_of_other) or (axes and axes == others and not alike):
         raise InputError(
             f"“{path}” has {_count(planes)} and “{path_of_other}” has {_count(planes_of_other)}: "
             "give files with the same planes."
         )
-    for (name, read), (_, read_other) in zip(planes, planes_of_other, strict=True):
-        yield name, read(), read_other()
+    for (name, read), place, (_, beside) in zip(planes, places, planes_of_other, strict=True):
+        yield name, read(), (at_place[place] if alike else beside)()
+
+
+def _find_place(path: Path, name: str) -> frozenset[tuple[str, str]]:
+    """Along which axis a plane lies where, by how it is called; nothing where that is not said."""
+    said = (word.partition("=") for word in name.removeprefix(str(path)).split())
+    return frozenset((axis, at) for axis, is_said, at in said if is_said)
 
 
 def _count(planes: Planes) -> str:
