@@ -933,6 +933,12 @@ def test_no_result_takes_the_place_of_an_image_beside_what_is_read(folder, model
     assert (beside / "cell0.tif").exists()
 
 
+def test_an_empty_table_of_results_is_a_sentence(folder, model, tmp_path):
+    (tmp_path / "results.csv").touch()
+    done = call("predict", model, folder / "images", "-o", tmp_path, expect=2)
+    assert "results.csv is no table of results" in done.stderr
+
+
 def test_a_damaged_zarr_ends_no_batch(folder, model, tmp_path):
     plane = imageio.imread(folder / "images" / "cell0.png")
     zarr.create_array(tmp_path / "bad.zarr", data=plane, dimension_names=("y", "x"))

@@ -82,3 +82,9 @@ def test_real_images_and_labels_pair(shared_data: Path) -> None:
     assert len(pairs) == 8
     for image, labels in pairs:
         assert read_image(image).shape[1:] == read_labels(labels).shape
+
+
+def test_a_letter_with_an_accent_is_the_same_however_a_disk_spells_it():
+    one, two = "z\N{LATIN SMALL LETTER E WITH ACUTE}lle.tif", "ze\N{COMBINING ACUTE ACCENT}lle.tif"
+    assert one != two
+    assert pair_by_stem([Path("i", one)], [Path("l", two)]) == [(Path("i", one), Path("l", two))]

@@ -226,3 +226,10 @@ def test_real_nuclei(shared_data):
     assert np.percentile(diameters, (5, 95)) == pytest.approx((7.4, 36.5), abs=0.05)
     assert all((table["axis_major_px"] >= table["axis_minor_px"]).all() for table in tables)
     assert all(((table["solidity"] > 0) & (table["solidity"] <= 1)).all() for table in tables)
+
+
+def test_grey_values_of_half_precision_are_measured_in_single():
+    """Their squares are beyond its range."""
+    labels = np.ones((8, 8), np.int32)
+    table = measure(labels, np.full((8, 8), 60000, np.float16))
+    assert table["intensity_std"].tolist() == [0]
