@@ -280,6 +280,9 @@ def test_the_class_table_adds_and_renames(qtbot, dock, model, add_cells):
     dock.classes.take(table.names)
     assert session(model).class_names == ("nucleus", "class 2")
     assert _classes.classes_of_cells(labels) == {1: 1}
+    dock.classes.combo.setCurrentIndex(1)
+    dock.classes.take(["nucleus", "mitosis"])  # the class of the next cells is called so now
+    assert dock.classes.name == "mitosis"
 
 
 def test_the_dialog_of_the_dock_works_and_dies(qtbot, dock, model, add_cells):

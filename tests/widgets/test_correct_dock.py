@@ -250,6 +250,32 @@ def test_an_accepted_cell_is_of_the_class_that_was_predicted(qtbot, dock, model)
     assert read_feature(labels, "class")[1] == "round"  # what the person said stays
 
 
+def test_parts_and_wholes_are_of_the_class_that_they_were_made_of(qtbot, dock, model):
+    prediction = _layers.find(model, _layers.PREDICTION, session(model).image)
+    table = {"label": np.arange(1, 4), "class": np.array(["dead", "dead", "live"], object)}
+    write_predicted(prediction, table, np.array([], int))
+
+    def split():
+        press(qtbot, dock.splitting)
+        drag(model, (38, 46), (45, 46), (54, 46))
+
+    drag(model, (12, 7))
+    press(qtbot, dock.merging)
+    drag(model, (12, 17))  # both are predicted
+    labels = session(model).labels
+    assert read_feature(labels, "class") == {1: "dead"}
+    drag(model, (45, 41))
+    split()  # of a cell that is predicted
+    assert read_feature(labels, "class") == {1: "dead", 2: "live", 3: "live"}
+    set_class(labels, int(labels.data[45, 41]), "dead")
+    drag(model, (45, 41))
+    press(qtbot, dock.splitting)
+    drag(model, (43, 38), (43, 44), (43, 50))  # of one that is annotated, of another class
+    said = read_feature(labels, "class")
+    assert {said[label] for label in np.unique(labels.data[40:52, 40:46]) if label > 0} == {"dead"}
+    assert len(said) == 4
+
+
 def test_the_line_around_a_cell_goes_with_the_panel(qtbot, dock, model):
     drag(model, (12, 7))
     (marker,) = (layer for layer in model.layers if _layers.role_of(layer) == _layers.MARKER)

@@ -520,6 +520,14 @@ def compete(qtbot, dock):
     return contests[-1]
 
 
+def test_counts_of_before_are_no_way_to_lose_a_training(qtbot, dock):
+    evaluate(qtbot, dock)
+    assert dock.cells.isEnabled()
+    compete(qtbot, dock)
+    assert not dock.cells.isEnabled()
+    assert dock.bar.state is TaskState.PREPARING
+
+
 def test_a_model_of_each_kind_is_trained_and_compared(qtbot, dock, folder):
     truth, one, other = four_cells()
     dock.session.labels.data = truth

@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 
 from napari_unet.core.config import WeightConfig
 from napari_unet.core.errors import InputError
-from napari_unet.widgets import _cell_layers, _classes, _layers
+from napari_unet.widgets import _cell_layers, _classes, _layers, _tools
 from napari_unet.widgets._session import session
 
 
@@ -296,9 +296,45 @@ def test_a_class_gets_another_name(model, add_cells):
     _, labels = add_cells(model)
     _classes.set_class(labels, 1, "cell")
     _classes.set_class(labels, 2, "dividing")
-    _classes.rename_class(labels, "dividing", "mitotic")
+    _classes.rename_classes(labels, ["cell", "mitotic"])
     assert _classes.class_names(labels) == ("cell", "mitotic")
     assert _classes.classes_of_cells(labels) == {1: 1, 2: 2}
+
+
+@pytest.mark.parametrize("values", [["a", "b"], [1, 2]])
+def test_classes_exchange_their_names(model, add_cells, values):
+    _, labels = add_cells(model)
+    labels.features = {"index": [1, 2], "class": values}
+    _classes.set_class_names(labels, ["a", "b"])
+    _classes.rename_classes(labels, ["b", "a", "c"])
+    assert _classes.class_names(labels) == ("b", "a", "c")
+    assert _classes.classes_of_cells(labels) == {1: 1, 2: 2}
+
+
+def test_in_a_large_stack_a_new_cell_takes_no_number_of_which_a_class_is_said(model, monkeypatch):
+    """One table has the classes of the cells of all planes, which are not looked through."""
+    monkeypatch.setattr(_tools, "_LARGE", 10)
+    model.add_image(np.zeros((2, 8, 8), np.uint8), name="movie")
+    labels = model.add_labels(np.zeros((2, 8, 8), np.int32))
+    labels.data[0, :2, :2] = 1
+    _classes.set_class(labels, 1, "live")
+    known = session(model)
+    known.labels = labels
+    model.dims.set_point(0, 1)
+    assert _tools.find_free_label(known, labels) == 2
+
+
+def test_labels_that_end_sooner_than_the_image_are_not_read_from_another_plane(model):
+    model.add_image(np.zeros((10, 64, 64), np.uint8), name="movie")
+    first = np.zeros((5, 64, 64), np.int32)
+    first[4, 5:9, 5:9] = 1
+    known = session(model)
+    known.labels = model.add_labels(first, name="first five")
+    model.dims.set_point(0, 4)
+    assert known.labels_reader()().max() == 1
+    model.dims.set_point(0, 8)
+    with pytest.raises(InputError, match="“first five” has no plane where you look at “movie”"):
+        known.labels_reader()
 
 
 def test_the_session_brings_no_torch():

@@ -17,7 +17,7 @@ from napari_unet.core.models import MODELS
 from napari_unet.core.resumable import state_path
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import Prepared, Repainted, Stepped, Validated, Warned
-from napari_unet.widgets import _model_choice
+from napari_unet.widgets import _model_choice, train_dock
 from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
 from napari_unet.widgets.train_dock import TrainDock
@@ -365,6 +365,33 @@ def test_better_states_are_previewed_in_the_visible_field(qtbot, dock):
     qtbot.waitUntil(lambda: "hela · prediction" in dock.session.viewer.layers)
     assert dock.session.viewer.layers["hela · prediction"].data.max() == 1
     assert dock.bar.state is TaskState.PREPARING
+
+
+def test_nothing_is_previewed_over_another_image(qtbot, dock):
+    dock.live.setChecked(True)
+    compute = begin(qtbot, dock)
+    call = compute.trainings[0]
+    other = dock.session.viewer.add_image(np.zeros((64, 64)), name="other")
+    dock.session.image = other
+    for step, f1 in ((1, 0.0), (2, 0.5)):
+        found = Validated(step, 0.9, 0.5, f1, f1, f1, best=True)
+        compute.happened.emit(call.job, found)
+    assert compute.predictions == []
+    write_model(Path(call.options["output"]))
+    compute.done.emit(call.job, {"model": str(call.options["output"])})
+    assert compute.predictions == []
+
+
+def test_stop_is_not_forgotten_while_the_annotation_is_read(qtbot, dock, monkeypatch):
+    asked = []
+    monkeypatch.setattr(train_dock, "run", lambda *args, on_done, **more: asked.append(on_done))
+    for _ in range(2):  # Train, then Stop
+        qtbot.mouseClick(dock.bar.button, Qt.MouseButton.LeftButton)
+    assert dock.bar.stopping
+    viewer = dock.session.viewer
+    dock.session.labels = viewer.add_labels(np.zeros((96, 96), np.int32), name="others")
+    assert dock.bar.stopping
+    assert len(asked) == 1
 
 
 def test_closing_the_panel_stops_the_training(qtbot, dock):

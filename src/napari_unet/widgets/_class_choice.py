@@ -65,10 +65,9 @@ class ClassChoice(QWidget):
         labels = self._session.labels
         if labels is None:
             return
-        for old, new in zip(self._session.class_names, names, strict=False):
-            if old != new:
-                _classes.rename_class(labels, old, new)
-        _classes.set_class_names(labels, names)
+        row = self.combo.currentIndex()
+        _classes.rename_classes(labels, names)
+        self.combo.setCurrentIndex(row)
 
     def _on_labels(self) -> None:
         self._of_labels.undo()

@@ -7,7 +7,7 @@ read as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +60,12 @@ def said_classes(layer: Labels) -> tuple[tuple[str, ...], dict[int, Any]]:
     return class_names(layer), read_feature(layer, "class") or {}
 
 
+def class_of(layer: Labels, label: int) -> str:
+    """The name of the class of a cell, empty where none is said."""
+    number = classes_of_cells(layer).get(label, 0)
+    return class_names(layer)[number - 1] if number else ""
+
+
 def set_class(layer: Labels, label: int, name: str) -> None:
     """Say that cell `label` is of class `name`; the other columns of the table stay."""
     # the names first: in the table alone a class could lose its number
@@ -97,17 +103,24 @@ def set_class_names(layer: Labels, names: Iterable[str]) -> None:
     }
 
 
-def rename_class(layer: Labels, old: str, new: str) -> None:
-    """Give a class another name, in the list and for every cell of it."""
-    names = [new if name == old else name for name in class_names(layer)]
-    number = class_names(layer).index(old) + 1
-    if "class" in layer.features:
+def rename_classes(layer: Labels, names: Sequence[str]) -> None:
+    """Give the classes 1 … K other names, in the list and for every cell; more names add classes.
+
+    All at once: two classes may exchange their names.
+    """
+    before = class_names(layer)
+    renamed = {old: new for old, new in zip(before, names, strict=False) if old != new}
+    if renamed and "class" in layer.features:
         table = layer.features.copy()
-        is_old = [
-            value == old or (_is_number(value) and int(value) == number) for value in table["class"]
+        said = [
+            before[int(value) - 1] if _is_number(value) and 1 <= value <= len(before) else value
+            for value in table["class"]
         ]
-        table["class"] = table["class"].astype(object)
-        table.loc[is_old, "class"] = new
+        # what is not renamed stays a number where it is one
+        values = [
+            renamed.get(name, value) for name, value in zip(said, table["class"], strict=True)
+        ]
+        table["class"] = pd.Series(values, index=table.index, dtype=object)
         layer.features = table
     set_class_names(layer, names)
 

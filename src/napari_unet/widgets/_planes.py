@@ -56,6 +56,16 @@ def find_plane(viewer: ViewerModel, layer: Image | Labels) -> PlaneIndex:
     )
 
 
+def has_plane(viewer: ViewerModel, layer: Image | Labels) -> bool:
+    """Whether a layer has a plane where the viewer looks: it may end sooner than another one."""
+    index, channels, shape = find_plane(viewer, layer), channel_axis(layer), spatial_shape(layer)
+    point = layer.world_to_data(viewer.dims.point)
+    return all(
+        place is None or axis == channels or 0 <= round(point[axis]) < shape[axis]
+        for axis, place in enumerate(index)
+    )
+
+
 def channel_axis(layer: Image | Labels) -> int | None:
     """The axis of an image that holds its channels; None without one, and of an RGB image.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.core.config import PredictConfig
@@ -25,7 +26,7 @@ class Preview(QObject):
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._next: Path | None = None
+        self._next: tuple[Path, Image | None] | None = None
         self._predictor = Predictor(session, self, live=False)
         self._predictor.shown.connect(self._go_on)
         self._predictor.failed.connect(self._on_failed)
@@ -33,7 +34,7 @@ class Preview(QObject):
     def show_model(self, model: Path) -> None:
         """Predict the middle of the visible field, now or after the preview that runs."""
         if self._predictor.busy:
-            self._next = model
+            self._next = model, self._session.image
             return
         try:
             region = take_centre(self._session.visible_region(), _SIDE)
@@ -42,9 +43,9 @@ class Preview(QObject):
             self.failed.emit(f"No preview: {error}")
 
     def _go_on(self) -> None:
-        model, self._next = self._next, None
-        if model is not None:
-            self.show_model(model)
+        waiting, self._next = self._next, None
+        if waiting is not None and waiting[1] is self._session.image:
+            self.show_model(waiting[0])
 
     def _on_failed(self, sentence: str, details: str) -> None:
         self._next = None

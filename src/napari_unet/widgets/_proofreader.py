@@ -20,7 +20,7 @@ from napari_unet.core.whole_cells import box_of, fill_outlines
 from napari_unet.widgets import _layers, _planes, _tools
 from napari_unet.widgets._cell_layers import find_predicted
 from napari_unet.widgets._cell_marker import draw_line, mark_outline
-from napari_unet.widgets._classes import classes_of_cells, forget_class, set_class
+from napari_unet.widgets._classes import class_of, classes_of_cells, forget_class, set_class
 from napari_unet.widgets._features import read_feature
 from napari_unet.widgets._labels_choice import find_prediction
 from napari_unet.widgets._planes import PlaneIndex
@@ -35,7 +35,6 @@ class Proofreader:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._fresh = 0  # the label that the last edit gave to a new cell
 
     def need_prediction(self) -> Labels:
         """The layer of predicted cells, or an `InputError` that says what to do."""
@@ -115,7 +114,6 @@ class Proofreader:
         edit = surround(
             make(annotation, free), predicted, annotation, seen, session.complete() is not None
         )
-        self._fresh = free if edit.labels.max(initial=0) >= free else 0
         layer = session.labels or session.add_annotation()
         if edit.labels.min(initial=0) < 0 and np.dtype(layer.dtype).kind != "i":
             raise InputError(
@@ -126,22 +124,43 @@ class Proofreader:
         rows, columns = np.nonzero(session.plane(layer)[edit.box] != edit.labels)
         if rows.size:
             values = edit.labels[rows, columns]
+            before = annotation[edit.box].copy()
             _look_at(layer)
             layer.data_setitem(_spread(rows, columns, edit.box, index), values)
+            for label in range(free, int(edit.labels.max(initial=0)) + 1):
+                self._classify(layer, label, edit.labels == label, before, predicted[edit.box])
+
+    def _classify(
+        self,
+        layer: Labels,
+        label: int,
+        mask: NDArray[np.bool_],
+        before: NDArray[Any],
+        predicted: NDArray[Any],
+    ) -> None:
+        """A new cell is of the class of the cell that it was made of, annotated or predicted.
+
+        What is said of its number already is of a cell that is there no more.
+        """
+        forget_class(layer, label)
+        said = before[mask & (before > 0)]
+        if said.size:
+            name = class_of(layer, int(np.bincount(said).argmax()))
+        else:
+            named = read_feature(self.need_prediction(), "class") or {}
+            found = predicted[mask & (predicted > 0)]
+            name = str(named.get(int(np.bincount(found).argmax())) or "") if found.size else ""
+        if name:
+            set_class(layer, label, name)
 
     def carry_class(self, point: Point) -> None:
-        """The annotated cell at a pixel is of the class that was predicted, unless one is said.
-
-        What is said of a number that the last edit gave anew is of a cell that is there no more.
-        """
+        """The annotated cell at a pixel is of the class that was predicted, unless one is said."""
         labels = self._session.labels
         predicted, said = self.planes()
         named = read_feature(self.need_prediction(), "class") or {}
         label, name = int(said[point]), named.get(int(predicted[point]))
         if labels is None or label <= 0:
             return
-        if label == self._fresh:
-            forget_class(labels, label)
         if name and label not in classes_of_cells(labels):
             set_class(labels, label, str(name))
 

@@ -242,6 +242,11 @@ class Session:
                 f"“{self._labels.name}” is {_words(painted)} px and “{image.name}” is "
                 f"{_words(shape)} px: choose the labels that were painted on this image."
             )
+        if not _planes.has_plane(self.viewer, self._labels):
+            raise InputError(
+                f"“{self._labels.name}” has no plane where you look at “{image.name}”: move the "
+                "slider, or choose the labels that were painted on this image."
+            )
         return _planes.plane_reader(self._labels, index)
 
     def plane_shape(self) -> tuple[int, int]:

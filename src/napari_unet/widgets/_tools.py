@@ -114,10 +114,12 @@ def find_free_label(session: Session, labels: Labels) -> int:
     InputError
         The type of the labels has no number left.
     """
-    data = labels.data
+    data, highest = labels.data, 0
     if data.size > _LARGE or not isinstance(data, np.ndarray):
         data = session.plane(labels)  # to look through a large stack would take too long
-    highest = max(0, int(data.max(initial=0)))
+        # one table has the classes of the cells of all planes
+        highest = max(_classes.classes_of_cells(labels), default=0)
+    highest = max(0, highest, int(data.max(initial=0)))
     if highest >= np.iinfo(labels.dtype).max:
         raise InputError(
             f"“{labels.name}” holds {labels.dtype} labels and has no number left after "

@@ -275,7 +275,8 @@ class CorrectDock(Dock):
         assert self._chosen is not None
         cell, point = self._chosen
         self._leave()
-        self._write("Merged.", lambda said, free: proofreading.merge(said, cell, other, free))
+        if self._write("Merged.", lambda said, free: proofreading.merge(said, cell, other, free)):
+            self._proofreader.carry_class(point)
         self._choose_at(point)
 
     def _reshape(self, words: str, change: Callable[[Mask], Mask]) -> None:

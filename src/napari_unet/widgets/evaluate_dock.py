@@ -151,7 +151,7 @@ class EvaluateDock(Dock):
         except InputError as error:
             self._fail(str(error), "")
             return
-        self._settings.setEnabled(False)
+        self._lock(True)
 
     def _start_rivals(self) -> None:
         config = TrainConfig(minutes=self.budget.minutes, weights=self.session.weights)
@@ -167,7 +167,7 @@ class EvaluateDock(Dock):
             self._fail(str(error), "")
             return
         self.store.setEnabled(False)
-        self._settings.setEnabled(False)
+        self._lock(True)
         self._prepare()
 
     def _need_truth(self) -> Cells:
@@ -344,13 +344,18 @@ class EvaluateDock(Dock):
         else:
             self.bar.ready(f"Ready to judge cells of “{image.name}”.")
 
+    def _lock(self, locked: bool) -> None:
+        """While work is under way nothing else is asked of the panel."""
+        for part in (self._settings, self.cells):
+            part.setEnabled(not locked)
+
     def _fail(self, sentence: str, details: str) -> None:
-        self._settings.setEnabled(True)
+        self._lock(False)
         self.bar.fail(sentence, details)
         show_warning(sentence)
 
     def _end(self, sentence: str) -> None:
-        self._settings.setEnabled(True)
+        self._lock(False)
         self.bar.finish(sentence)
 
     def let_go(self) -> None:

@@ -49,8 +49,8 @@ class TrainDock(Dock):
         self._job: int | None = None
         self._let_go = False
         self._output: Path | None = None
-        self._source: object = None
-        self._trained: object = None
+        self._source: tuple[Any, ...] | None = None
+        self._trained: tuple[Any, ...] | None = None
         self._repaint_soon = QTimer(self)
         self._repaint_soon.setSingleShot(True)
         self._repaint_soon.setInterval(_REPAINT_MS)
@@ -249,7 +249,7 @@ class TrainDock(Dock):
         if job == self._job:
             self.session.compute.repaint(job, sample)
 
-    def _trained_on(self) -> object:
+    def _trained_on(self) -> tuple[Any, ...] | None:
         """Which plane of which image and which labels are in view, and which channels are seen."""
         session = self.session
         if session.image is None or session.labels is None:
@@ -270,8 +270,8 @@ class TrainDock(Dock):
         if job != self._job or self._output is None:
             return
         self.log.add(event)
-        if self.log.just_got_better and self.live.isChecked():
-            self._preview.show_model(self._output)
+        if self.log.just_got_better:
+            self._show_preview(self._output)
 
     def _on_done(self, job: int, result: dict[str, Any]) -> None:
         if job == self._job:
@@ -302,8 +302,15 @@ class TrainDock(Dock):
         self.session.model = path
         self.start_from.refresh()
         self._show_network()
-        if self.live.isChecked():
-            self._preview.show_model(path)
+        self._show_preview(path)
+
+    def _show_preview(self, model: Path) -> None:
+        """Of the image that is trained on, not of another one that was chosen meanwhile."""
+        now = self._trained_on()
+        if self.live.isChecked() and now is not None and self._source is not None:
+            (image, *_, chosen), (source, *_, channels) = now, self._source
+            if image is source and chosen == channels:
+                self._preview.show_model(model)
 
     def _end(self, sentence: str) -> None:
         self._job = self._source = None
@@ -340,7 +347,7 @@ class TrainDock(Dock):
         self.held_out.setToolTip("never trained on: it judges the model and picks the best state")
 
     def _show_readiness(self) -> None:
-        if self._job is not None:
+        if not self._settings.isEnabled():  # the annotation is read, or trained on
             return
         session = self.session
         if session.image is None:
