@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from napari.layers import Labels
 
-from napari_unet.widgets import _dirty
+from napari_unet.widgets import _dirty, _planes
 
 
 @pytest.fixture(params=[_dirty.AT_ONCE, 0], ids=["at once", "in a thread"])
@@ -113,3 +113,21 @@ def test_found_box_is_the_smallest(before, data):
     else:
         assert [part.start for part in region] == differs.min(axis=0).tolist()
         assert [part.stop for part in region] == (differs.max(axis=0) + 1).tolist()
+
+
+def test_of_a_hidden_layer_the_slider_says_that_another_plane_is_in_view(qtbot, model):
+    layer = model.add_labels(np.zeros((3, 8, 8), np.int32), visible=False)
+    layer.data[2, 1:3, 1:3] = 1
+    changes = []
+
+    def plane():
+        index = _planes.find_plane(model, layer)
+        return index, _planes.read_plane(layer, index)
+
+    end = _dirty.watch(layer, changes.append, plane, moved=model.dims.events.current_step)
+    model.dims.set_point(0, 2)
+    qtbot.waitUntil(lambda: changes == [None])
+    end()
+    model.dims.set_point(0, 0)
+    qtbot.wait(60)
+    assert changes == [None]

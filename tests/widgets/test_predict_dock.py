@@ -162,6 +162,28 @@ def test_threshold_sureness_and_size_act_without_the_net(qtbot, dock):
     assert dock.bar.sentence.startswith("Done · 2.1 s")
 
 
+def test_a_slider_does_not_bring_the_cells_of_another_model_back(qtbot, dock, folder):
+    click(qtbot, dock)
+    answer(qtbot, dock, three_cells())
+    write_model(folder / "newer.safetensors", CARD)
+    dock.session.model = folder / "newer.safetensors"
+    now = shown(dock).data.copy()
+    dock.instances.input("threshold").value = 0.7
+    assert dock.bar.sentence == "The cells are of “nuclei”: predict them again."
+    qtbot.wait(50)
+    np.testing.assert_array_equal(shown(dock).data, now)
+
+
+def test_what_was_found_is_told_of_the_image_that_was_predicted(qtbot, dock, model):
+    dock.session.image.scale, dock.session.image.units = (0.5, 0.5), ("um", "um")
+    click(qtbot, dock)
+    other = model.add_image(np.zeros((64, 64)), name="other", scale=(2, 2), units=("um", "um"))
+    dock.session.image = other
+    answer(qtbot, dock, three_cells())
+    assert dock.result.text() == "“hela”: 3 cells · median Ø 11 px = 5.64 µm"
+    assert not dock._results.save.isVisible()
+
+
 def test_the_last_move_of_the_slider_counts(qtbot, dock):
     click(qtbot, dock)
     answer(qtbot, dock, three_cells())

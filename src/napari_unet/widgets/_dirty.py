@@ -31,6 +31,7 @@ def watch(
     callback: Callable[[Region | None], None],
     plane: Callable[[], Plane] | None = None,
     delay_ms: int = 25,
+    moved: Any = None,
 ) -> Callable[[], None]:
     """Call `callback` with the region of a labels layer that changed.
 
@@ -46,6 +47,8 @@ def watch(
         Gives the plane to look at; all of a 2-D layer by default.
     delay_ms : int
         Edits other than those of the brush are gathered this long.
+    moved : event emitter, optional
+        Says that another plane may be in view, which a hidden layer does not.
 
     Returns
     -------
@@ -53,6 +56,8 @@ def watch(
         Ends it. Whoever watches keeps it: without it the watch ends by itself.
     """
     watching = _Watch(layer, callback, plane or (lambda: (None, np.asarray(layer.data))), delay_ms)
+    if moved is not None and layer.ndim > 2:
+        watching.look_after(moved)
     return watching.end
 
 
@@ -113,6 +118,10 @@ class _Watch:
     def busy(self) -> bool:
         """Whether there may be something to report."""
         return self._timer.isActive() or self._searching.busy
+
+    def look_after(self, emitter: Any) -> None:
+        """Look whenever something happens that may change what is in view."""
+        self._connections.connect(emitter, self._look_everywhere)
 
     def end(self) -> None:
         """Stop watching."""

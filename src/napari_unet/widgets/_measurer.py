@@ -124,7 +124,8 @@ class Measurer(QObject):
                 index = session.plane_index(layer)
                 return index, _planes.read_plane(layer, index)
 
-            self._watched.add(_dirty.watch(layer, self._on_edit, plane))
+            moved = session.viewer.dims.events.current_step
+            self._watched.add(_dirty.watch(layer, self._on_edit, plane, moved=moved))
         self.refresh()
 
     @property

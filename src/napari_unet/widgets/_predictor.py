@@ -119,6 +119,11 @@ class Predictor(QObject):
         return self._job is not None
 
     @property
+    def asked(self) -> Asked | None:
+        """What was asked last: of which image and model the cells are."""
+        return self._asked
+
+    @property
     def can_relabel(self) -> bool:
         """Whether there is something to make cells of."""
         return self._evidence is not None

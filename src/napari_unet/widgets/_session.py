@@ -125,7 +125,14 @@ class Session:
         if layer is not None:
             for event in (layer.events.features, layer.events.metadata):
                 self._of_labels.connect(event, self._on_classes)
-            self._of_labels.add(_dirty.watch(layer, self.painted.emit, self._labels_plane))
+            self._of_labels.add(
+                _dirty.watch(
+                    layer,
+                    self.painted.emit,
+                    self._labels_plane,
+                    moved=self.viewer.dims.events.current_step,
+                )
+            )
         self.labels_changed.emit()
 
     @property

@@ -107,7 +107,8 @@ class Surveyor(QObject):
                 index = session.plane_index(layer)
                 return index, _planes.read_plane(layer, index)
 
-            self._watched.add(_dirty.watch(layer, self._on_predicted, plane))
+            moved = session.viewer.dims.events.current_step
+            self._watched.add(_dirty.watch(layer, self._on_predicted, plane, moved=moved))
         self._on_predicted()
 
     def _on_predicted(self, region: Region | None = None) -> None:

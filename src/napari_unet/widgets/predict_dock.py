@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari.layers import Image
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -225,7 +227,10 @@ class PredictDock(Dock):
         )
 
     def _relabel(self) -> None:
-        if self._predictor.can_relabel:
+        asked = self._predictor.asked
+        if self._predictor.can_relabel and asked is not None and asked.model != self.model.path:
+            self.bar.ready(f"The cells are of “{asked.model.stem}”: predict them again.")
+        elif self._predictor.can_relabel:
             self._predictor.relabel(self._instances, self._wants_wholes)
         elif self._planes > 1 and not self._predictor.busy:
             self.bar.ready("Of a stack the maps are not kept: predict it again.")
@@ -283,8 +288,10 @@ class PredictDock(Dock):
 
     def _on_shown(self, shown: Shown) -> None:
         self._planes = shown.planes
-        self.result.setText(self._describe(shown))
-        self._results.offer(shown.cells > 0)
+        image, now = self._find_predicted(), self.session.image
+        where = "" if image is now or image is None else f"“{image.name}”: "
+        self.result.setText(where + self._describe(shown))
+        self._results.offer(shown.cells > 0 and not where)
         if self.bar.state is not TaskState.DONE:
             self._end(" · ".join(filter(None, ("Done", f"{shown.seconds:.1f} s", self._device))))
 
@@ -301,8 +308,15 @@ class PredictDock(Dock):
         cells = "1 cell" if shown.cells == 1 else f"{shown.cells} cells"
         return f"{cells}{where} · median Ø {shown.diameter:.0f} px{self._in_units(shown.diameter)}"
 
+    def _find_predicted(self) -> Image | None:
+        """The image that was predicted, which may be another one than is chosen now."""
+        asked = self._predictor.asked
+        with contextlib.suppress(InputError):  # it was closed
+            return None if asked is None else asked.image(self.session)
+        return None
+
     def _in_units(self, diameter: float) -> str:
-        image = self.session.image
+        image = self._find_predicted()
         if image is None or str(image.units[-1]) in ("pixel", "px"):
             return ""
         size = diameter * math.sqrt(abs(float(image.scale[-1] * image.scale[-2])))

@@ -143,6 +143,7 @@ class TrainDock(Dock):
             connect(painted, self._on_painted)
         connect(self.session.image_changed, self._show_readiness)
         connect(self.session.labels_changed, self._show_readiness)
+        connect(self.session.viewer.dims.events.current_step, self._offer_to_continue)
         connect(self.session.viewer.events.theme, self._on_theme)
         if compute.report is not None:
             self.device.show_report(compute.report)
@@ -319,7 +320,7 @@ class TrainDock(Dock):
         self.bar.finish(sentence)
         self._offer_to_continue()
 
-    def _offer_to_continue(self) -> None:
+    def _offer_to_continue(self, event: Any = None) -> None:
         """Where the last training was stopped before its end, on the plane that is in view."""
         can = (
             self._job is None
