@@ -36,3 +36,10 @@ def test_of_two_parts_the_larger_has_the_line():
     labels[1, 1], labels[10:18, 10:18] = 4, 4
     line = find_outline(labels, 4, (slice(1, 18), slice(1, 18)))
     assert line.min() == 9.5
+
+
+@pytest.mark.parametrize("kind", ["?", "<i2", ">i2", ">u4", "<i8", ">i8"])
+def test_boxes_of_labels_of_any_numbers(kind):
+    labels = np.zeros((9, 9), kind)
+    labels[2:4, 3:8] = 1
+    assert dict(find_boxes(labels)) == {1: (slice(2, 4), slice(3, 8))}

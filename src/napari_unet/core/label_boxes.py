@@ -24,6 +24,9 @@ def name_densely(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | Non
 def find_boxes(labels: NDArray[Any]) -> Iterator[tuple[int, Region]]:
     """Each label > 0 of a plane and its bounding box, in the order of the labels."""
     names, values = name_densely(labels)
+    # the compiled loop knows numbers alone, and in the order of this machine's bytes
+    kind = np.uint8 if names.dtype == np.bool_ else names.dtype.newbyteorder("=")
+    names = names.astype(kind, copy=False)
     boxes = np.tile((labels.shape[0], -1, labels.shape[1], -1), (int(names.max(initial=0)) + 1, 1))
     bound(names, boxes)
     for name in np.flatnonzero(boxes[:, 1] >= 0).tolist():
