@@ -116,10 +116,8 @@ def _check_targets(targets: Sequence[Path]) -> None:
 
 def _cut_ending(image: str) -> str:
     """The name of an image; what follows the dot of a frame such as `st.1_0001` is no ending."""
-    from napari_unet.core.listing import IMAGE_SUFFIXES
-
     name = Path(image)
-    return name.stem if name.suffix.lower() in IMAGE_SUFFIXES else name.name
+    return name.stem if name.suffix[1:].isalpha() else name.name
 
 
 def _stem(path: Path) -> str:

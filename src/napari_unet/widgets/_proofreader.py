@@ -145,11 +145,10 @@ class Proofreader:
         forget_class(layer, label)
         said = before[mask & (before > 0)]
         if said.size:
-            name = class_of(layer, int(np.bincount(said).argmax()))
+            name = class_of(layer, _find_commonest(said))
         else:
             named = read_feature(self.need_prediction(), "class") or {}
-            found = predicted[mask & (predicted > 0)]
-            name = str(named.get(int(np.bincount(found).argmax())) or "") if found.size else ""
+            name = str(named.get(_find_commonest(predicted[mask & (predicted > 0)])) or "")
         if name:
             set_class(layer, label, name)
 
@@ -200,6 +199,12 @@ class Proofreader:
             for part, view in zip(box, seen, strict=True)
         ):
             _planes.centre_on(viewer, layer, index, box)
+
+
+def _find_commonest(labels: NDArray[Any]) -> int:
+    """The label of most pixels; 0 of none."""
+    values, counts = np.unique(labels, return_counts=True)
+    return int(values[counts.argmax()]) if values.size else 0
 
 
 def _look_at(layer: Labels) -> None:
