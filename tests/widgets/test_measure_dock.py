@@ -172,6 +172,14 @@ def test_a_column_of_the_persons_with_a_name_of_ours_is_theirs(qtbot, dock, laye
     assert layer.features.set_index("index").loc[1, "area_px2"] == 0.25
 
 
+def test_what_is_said_of_the_image_is_measured_anew(qtbot, dock):
+    image = dock.measurer._session.image
+    with qtbot.waitSignal(dock.measurer.measured):
+        image.scale, image.units = (0.5, 0.5), ("um", "um")
+    assert "area_um2" in dock.model.shown
+    assert dock.model.shown["area_um2"][0] == 16 / 4
+
+
 def test_measurements_are_no_news_of_classes(qtbot, model, add_cells):
     _, painted = add_cells(model)
     heard = []

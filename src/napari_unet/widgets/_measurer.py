@@ -97,13 +97,16 @@ class Measurer(QObject):
         self._session = session
         self._layer: Cells | None = None
         self._watched = Connections()
+        self._of_image = Connections()
         self._connections = Connections()
         self._is_looked_at = False
         self._is_stale = True
         self._working = Latest(self)
         self._pause = RestTimer(_PAUSE_MS, self._start)
         self._connections.add(self._pause.stop)
-        self._connections.connect(session.image_changed, self.refresh)
+        self._connections.connect(session.image_changed, self._on_image)
+        self._connections.connect(session.channels_changed, self._on_edit)
+        self._on_image()
 
     @property
     def layer(self) -> Cells | None:
@@ -148,8 +151,17 @@ class Measurer(QObject):
     def close(self) -> None:
         """Stop watching."""
         self._is_looked_at = False
-        self._watched.undo()
-        self._connections.undo()
+        for connections in (self._watched, self._of_image, self._connections):
+            connections.undo()
+
+    def _on_image(self) -> None:
+        """Grey values, and the size of a pixel, are the image's."""
+        self._of_image.undo()
+        image = self._session.image
+        if image is not None:
+            for event in (image.events.data, image.events.scale, image.events.units):
+                self._of_image.connect(event, self._on_edit)
+        self.refresh()
 
     def _on_edit(self, what: object = None) -> None:
         self._is_stale = True
