@@ -268,6 +268,17 @@ def test_two_models_side_by_side(qtbot, dock, model):
     assert {len(row) for row in dock.table.texts()} == {2}
 
 
+def test_what_was_judged_is_told_of_its_image(qtbot, dock, model):
+    two_models(qtbot, dock)
+    click(qtbot, dock.bar.button)
+    truth = np.array(dock.session.labels.data)
+    answer(dock, truth)
+    dock.session.image = model.add_image(np.zeros((64, 64)), name="other")
+    with qtbot.waitSignal(dock._judge.judged):
+        answer(dock, truth)
+    assert dock.bar.sentence == "Done · A and B are equal in mean AP · of “hela”"
+
+
 def four_cells():
     """Truth, A and B: each finds one that the other misses, and has a false one of its own."""
     truth, one, other = (np.zeros((64, 64), np.int32) for _ in range(3))

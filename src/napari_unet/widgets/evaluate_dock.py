@@ -5,6 +5,7 @@ The models are there already, or one of each kind is trained on the annotation f
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -239,7 +240,12 @@ class EvaluateDock(Dock):
         self.about.setText(_describe(judged.maps[0]))
         for widget in (self.table, self.plot, self.about):
             widget.show()
-        self._end(_conclude(judged))
+        sentence = _conclude(judged)
+        with contextlib.suppress(InputError):  # the image was closed
+            image = judged.image(self.session)
+            if image is not self.session.image:
+                sentence += f" · of “{image.name}”"
+        self._end(sentence)
 
     @property
     def _headings(self) -> list[tuple[str, str]]:
