@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
 from napari.layers._layer_actions import _duplicate_layer
+from napari.utils import colormaps
 from napari.utils.colormaps import _accelerated_cmap
 
 from napari_unet.core.errors import InputError
@@ -178,6 +180,15 @@ def test_the_colours_of_labels_are_compiled_before_they_are_waited_for(model):
     _cell_layers.show_prediction(model, image, cells)
     _cell_layers.show_piece(model, image, cells[:5], (slice(3, 8), slice(0, 30)), (None, None))
     assert set(kernel.signatures) == known
+
+
+def test_another_napari_may_colour_labels_otherwise(monkeypatch):
+    """The names are its own: without them the panels open all the same."""
+    monkeypatch.delattr(_accelerated_cmap, "_zero_preserving_modulo_inner_loop")
+    _colors.warm_up.__wrapped__()
+    monkeypatch.setitem(sys.modules, "napari.utils.colormaps._accelerated_cmap", None)
+    monkeypatch.delattr(colormaps, "_accelerated_cmap")
+    _colors.warm_up.__wrapped__()
 
 
 @pytest.mark.parametrize("contour", [0, 2])

@@ -113,6 +113,8 @@ class LazyImage:
         selection = tuple(chosen.get(axis, self.planes.get(axis, 0)) for axis in self.axes)
         try:
             part = np.asarray(self.array[selection])
+        except InputError:
+            raise
         except DAMAGE as error:
             where = " ".join([self.name, *(f"{axis}={at}" for axis, at in self.planes.items())])
             raise InputError(

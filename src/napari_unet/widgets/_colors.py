@@ -10,7 +10,6 @@ from napari.utils.colormaps import (
     AVAILABLE_COLORMAPS,
     Colormap,
     CyclicLabelColormap,
-    _accelerated_cmap,
     label_colormap,
 )
 
@@ -55,8 +54,13 @@ def warm_up() -> None:
     annotation, within the first stroke and where the first cells are shown. This compiles without
     running: numba's simplest pool of threads ends the process when two threads run on it at once.
     """
-    kernel = getattr(_accelerated_cmap, "_zero_preserving_modulo_inner_loop", None)
-    if not isinstance(kernel, numba.core.dispatcher.Dispatcher):  # a name of napari's own
+    try:  # names of napari's own, which may change
+        from napari.utils.colormaps import _accelerated_cmap
+
+        kernel = _accelerated_cmap._zero_preserving_modulo_inner_loop
+    except (ImportError, AttributeError):
+        return
+    if not isinstance(kernel, numba.core.dispatcher.Dispatcher):
         return
     for shape in ((1,), (1, 1)):  # of the pixels of a stroke, and of a plane
         for texture in (np.uint8, np.uint16):  # of cells, and of the many colours of an annotation

@@ -227,12 +227,15 @@ class PredictDock(Dock):
         )
 
     def _relabel(self) -> None:
+        if self._predictor.busy:
+            return
         asked = self._predictor.asked
-        if self._predictor.can_relabel and asked is not None and asked.model != self.model.path:
-            self.bar.ready(f"The cells are of “{asked.model.stem}”: predict them again.")
-        elif self._predictor.can_relabel:
-            self._predictor.relabel(self._instances, self._wants_wholes)
-        elif self._planes > 1 and not self._predictor.busy:
+        if asked is not None and self._predictor.can_relabel:
+            if asked.model == self.model.path:
+                self._predictor.relabel(self._instances, self._wants_wholes)
+            else:
+                self.bar.ready(f"The cells are of “{asked.model.stem}”: predict them again.")
+        elif self._planes > 1:
             self.bar.ready("Of a stack the maps are not kept: predict it again.")
 
     @property

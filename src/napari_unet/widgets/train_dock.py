@@ -323,7 +323,7 @@ class TrainDock(Dock):
     def _offer_to_continue(self, event: Any = None) -> None:
         """Where the last training was stopped before its end, on the plane that is in view."""
         can = (
-            self._job is None
+            self._settings.isEnabled()  # nothing is read, nor trained on
             and self._output is not None
             and self._trained == self._trained_on()
             and is_resumable(self._output)
