@@ -62,8 +62,8 @@ def load_model(path: Path | str, device: str = "auto") -> Model:
     card = read_card(path)
     family = find_model(card.architecture)
     try:
-        segmenter = family(from_dict(family.config_type, card.config))
-        segmenter.net.load_state_dict(load_file(path))
+        plan = from_dict(family.config_type, card.config)
+        segmenter = family.with_weights(plan, load_file(path))
     except InputError:  # the family says what it lacks
         raise
     except (safetensors.SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:

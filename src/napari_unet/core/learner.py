@@ -99,7 +99,8 @@ class Learner:
         tiles = range(self.images, self.images + self.batch_size)
         batch = self._sampler.draw(parallel.share(tiles), self.tile, config.augment)
         with autocast(self._where):
-            if self.start is not None:
+            # at first both say the same, and a person waits for the loss
+            if self.start is not None and self.steps:
                 batch = self.segmenter.recall(batch, self.segmenter.with_net(self.start))
             loss: Tensor = self._loss_of(batch)
         self._optimizer.zero_grad(set_to_none=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from napari_unet.core.candidates import Candidates
 from napari_unet.core.config import InstanceConfig, WeightConfig
 from napari_unet.core.evidence import Evidence
-from napari_unet.core.models.adapting import add_classes, spread_over
+from napari_unet.core.models.adapting import Undrawn, add_classes, spread_over
 from napari_unet.core.models.zoom import nearest_zoom
 from napari_unet.core.tiling import Tile, round_to_stride
 from napari_unet.core.types import Prediction, Region, Sample
@@ -154,6 +154,20 @@ class Segmenter(ABC):
         """
         return cls(config)
 
+    @classmethod
+    def with_weights(cls, config: Any, weights: Mapping[str, Tensor]) -> Self:
+        """A network with the weights of another one.
+
+        Raises
+        ------
+        RuntimeError
+            If they are those of another plan.
+        """
+        with Undrawn():
+            segmenter = cls(config)
+        segmenter.net.load_state_dict(weights)
+        return segmenter
+
     def fit(self, channels: int, classes: int, zoom: float) -> Segmenter:
         """The same network for other images: the weights are shared or derived, not trained.
 
@@ -177,8 +191,7 @@ class Segmenter(ABC):
             add_classes(weights, self.class_layer, more)
         if channels != self.config.channels:
             weights[self.first_weights] = spread_over(weights[self.first_weights], channels)
-        fitted = type(self)(config)
-        fitted.net.load_state_dict(weights)
+        fitted = type(self).with_weights(config, weights)
         fitted.net.train(self.net.training)
         return fitted
 
