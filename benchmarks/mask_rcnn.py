@@ -119,7 +119,7 @@ def time_steps(given: argparse.Namespace, where: DeviceReport) -> None:
     rgb = Sample(np.repeat(sample.image, 3, axis=0), sample.labels, sample.complete)
     segmenter = MaskRCNNSegmenter(plan)
     place(segmenter.net, where)
-    sampler = TileSampler([rgb], segmenter, config.weights, config.normalize, where.device, 0)
+    sampler = TileSampler([rgb], segmenter, config, where.device)
     batch = sampler.draw(range(BATCH), segmenter.training_tile(TILE), config.augment)
     room = segmenter._room(batch.image)
     loops = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.core.config import AugmentConfig, NormalizeConfig, WeightConfig
+from napari_unet.core.config import AugmentConfig, TrainConfig, WeightConfig
 from napari_unet.core.dataset import TileSampler, split_samples
 from napari_unet.core.metrics import evaluate
 from napari_unet.core.models.unet import UNetConfig, UNetSegmenter
@@ -17,7 +17,7 @@ PLAN = UNetConfig(base=4, depth=2)
 
 
 def sampler(samples, seed=0, plan=PLAN):
-    return TileSampler(samples, UNetSegmenter(plan), WeightConfig(), NormalizeConfig(), "cpu", seed)
+    return TileSampler(samples, UNetSegmenter(plan), TrainConfig(seed=seed), "cpu")
 
 
 def test_batches_have_the_shapes_that_the_network_needs(discs):
@@ -64,6 +64,37 @@ def test_a_tile_of_the_images_size_is_the_image(discs):
     np.testing.assert_allclose(batch.image[0], ready, atol=1e-3)
     (target,) = UNetSegmenter(PLAN).targets([square], WeightConfig())
     np.testing.assert_array_equal(batch.index[0], target.maps[0])
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("corner", [(250, 250), (0, 300), (500, 500)])
+def test_of_a_large_image_only_what_is_painted_and_around_it_is_looked_at(discs, padding, corner):
+    shape = (640, 640)
+    labels, complete = np.zeros(shape, np.int32), np.zeros(shape, bool)
+    box = slice(corner[0], corner[0] + 128), slice(corner[1], corner[1] + 128)
+    labels[box], complete[box] = discs.labels[:128, :128], True
+    image = np.random.default_rng(0).normal(100, 10, (1, *shape)) + 50 * (labels > 0)
+    sample = dataclasses.replace(discs, image=image, labels=labels, complete=complete)
+    seen = []
+
+    class Watched(UNetSegmenter):
+        def targets(self, samples, weights):
+            seen.append(samples[0].labels.shape)
+            return super().targets(samples, weights)
+
+    plan = dataclasses.replace(PLAN, padding=padding)
+    near, far = (
+        TileSampler([sample], Watched(plan), TrainConfig(tile=64, augment=augment), "cpu")
+        for augment in (AugmentConfig(), AugmentConfig(elastic=50, scale=3))
+    )
+    assert seen[0] < seen[1]
+    differ = 0
+    for number in range(30):
+        part, whole = (each.draw([number], 64, AugmentConfig()) for each in (near, far))
+        differ += not torch.allclose(part.image, whole.image, atol=1e-2)
+        assert (part.index != whole.index).float().mean() < 1e-3  # but for roundings
+        assert (part.weight != whole.weight).float().mean() < 1e-3
+    assert differ <= 1  # what lies very far is mirrored
 
 
 def test_whole_images_are_held_out_where_there_are_enough(discs):

@@ -13,7 +13,7 @@ from napari_unet.core.annotation import weight_map
 from napari_unet.core.config import (
     WEIGHT_PRESETS,
     AugmentConfig,
-    NormalizeConfig,
+    TrainConfig,
     WeightConfig,
 )
 from napari_unet.core.dataset import TileSampler
@@ -219,6 +219,6 @@ def test_an_unpadded_network_is_trained_on_with_cells_of_any_size(radius):
     sample = Sample((labels > 0)[None].astype(np.float32), labels)
     fitted = UNetSegmenter(VALID).fit(1, 1, 20 / (2 * radius))
     assert fitted.pixel == 1
-    sampler = TileSampler([sample], fitted, WeightConfig(), NormalizeConfig(), "cpu", 0)
+    sampler = TileSampler([sample], fitted, TrainConfig(), "cpu")
     batch = sampler.draw([0], fitted.tile_edge(64), AugmentConfig())
     assert torch.isfinite(sum(fitted.loss(batch).values()))

@@ -52,6 +52,15 @@ def draw_grid(
     return grid + torch.tensor([center[1], center[0]], dtype=torch.float32)
 
 
+def find_reach(size: int, config: AugmentConfig) -> int:
+    """How far in pixels from the centre of a tile its pixels come from: see `draw_grid`.
+
+    Of what lies farther, displaced by more than 3 sd, a part of an image mirrors its own.
+    """
+    corner = math.sqrt(2) if config.rotate else 1.0
+    return math.ceil(corner * config.scale * size / 2 + 3 * config.elastic)
+
+
 @cache
 def _bicubic(size: int) -> Tensor:
     """(size, 3): how much each of three points counts at each pixel between the outer ones.

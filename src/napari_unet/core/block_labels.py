@@ -22,7 +22,7 @@ from napari_unet.core.block_cells import BlockCells, NamedCells, gather, name_ce
 from napari_unet.core.config import InstanceConfig
 from napari_unet.core.instances import label_instances
 from napari_unet.core.label_doubts import find_doubts, find_open_sides
-from napari_unet.core.regions import hull, measure, overlap, shift, widen, within
+from napari_unet.core.regions import enclose, hull, measure, overlap, shift, widen, within
 from napari_unet.core.room import THREADS, Room
 from napari_unet.core.tiling import grid
 from napari_unet.core.types import Prediction, Region
@@ -180,10 +180,9 @@ def _name_cells(
     named = np.full(measure(part), -1, np.int64)
     box: Region = (slice(0, mask.shape[0]), slice(0, mask.shape[1]))
     if np.isfinite(maps).all():  # else labelling says so
-        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-        if not len(rows):
+        foreground = enclose(mask)
+        if foreground is None:
             return NamedCells.none(), named
-        foreground = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         box = widen(foreground, _AROUND, (mask.shape[0], mask.shape[1]))
     found = label_instances(maps[(slice(None), *box)], config, classes)
     here = shift(box, window[0].start, window[1].start)

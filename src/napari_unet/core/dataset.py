@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_unet.core.annotation import supervision
-from napari_unet.core.augment import change_grey_values, draw_grid, resample
-from napari_unet.core.config import AugmentConfig, NormalizeConfig, WeightConfig
+from napari_unet.core.annotation import BACKGROUND, supervision
+from napari_unet.core.augment import change_grey_values, draw_grid, find_reach, resample
+from napari_unet.core.config import AugmentConfig, TrainConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.label_boxes import name_densely
 from napari_unet.core.models.base import Batch, Segmenter
-from napari_unet.core.normalize import normalize
+from napari_unet.core.normalize import normalize, percentiles
+from napari_unet.core.regions import enclose, measure, widen
 from napari_unet.core.types import Sample
 
 Labels: TypeAlias = NDArray[np.int32]
@@ -44,22 +45,17 @@ class TileSampler:
 
     Every tile is drawn around a pixel that is said; unsaid ones weigh nothing in it. Images are
     drawn with a probability that grows with the square root of what is annotated in them, so that
-    neither a large nor a sparsely painted image is all that the network sees.
+    neither a large nor a sparsely painted image is all that the network sees. Of each it keeps what
+    its tiles may show: some cells in a corner of a large image cost no more than they do alone.
     """
 
     def __init__(
-        self,
-        samples: Sequence[Sample],
-        segmenter: Segmenter,
-        weights: WeightConfig,
-        normalization: NormalizeConfig,
-        device: str,
-        seed: int,
+        self, samples: Sequence[Sample], segmenter: Segmenter, config: TrainConfig, device: str
     ) -> None:
-        self._seed = seed
-        self._segmenter, self._weights = segmenter, weights
-        self._normalization, self._device = normalization, device
+        self._segmenter, self._config, self._device = segmenter, config, device
         self._margin = segmenter.train_margin
+        edge = segmenter.tile_edge(config.tile)
+        self._reach = edge // 4 + find_reach(edge + 2 * self._margin, config.augment)
         self.take(samples)
 
     def take(self, samples: Sequence[Sample]) -> None:
@@ -71,14 +67,17 @@ class TileSampler:
             If nothing in them has a weight, or an image cannot be normalised.
         """
         sources, areas = [], []
-        targets = self._segmenter.targets(samples, self._weights)
-        for sample, target in zip(samples, targets, strict=True):
-            image = torch.from_numpy(normalize(sample.image, self._normalization, sample.name))
+        config = self._config
+        parts = [_cut_out(sample, self._reach) for sample in samples]
+        targets = self._segmenter.targets(parts, config.weights)
+        for sample, part, target in zip(samples, parts, targets, strict=True):
+            grey = percentiles(sample.image, config.normalize, sample.name)
+            image = torch.from_numpy(normalize(part.image, config.normalize, part.name, grey))
             known = target.known
             if not known.any():
                 continue
             maps = torch.from_numpy(target.maps)
-            anchors = _draw_anchors(known, known & (sample.labels > 0), self._seed)
+            anchors = _draw_anchors(known, known & (part.labels > 0), config.seed)
             sources.append(_Source(image.to(self._device), maps.to(self._device), anchors))
             areas.append(np.count_nonzero(known))
         if not areas:
@@ -99,7 +98,7 @@ class TileSampler:
     def _draw_tile(
         self, number: int, tile: int, augmentation: AugmentConfig
     ) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng((self._seed, number))
+        rng = np.random.default_rng((self._config.seed, number))
         random = torch.Generator().manual_seed(int(rng.integers(2**63)))
         source = self._sources[rng.choice(len(self._sources), p=self._mass)]
         anchor = source.anchors[rng.integers(len(source.anchors))]
@@ -116,6 +115,20 @@ class TileSampler:
         image = change_grey_values(image, augmentation, random)
         inner = slice(self._margin, size - self._margin)
         return image, resample(source.target, grid[inner, inner], "nearest")
+
+
+def _cut_out(sample: Sample, reach: int) -> Sample:
+    """What is said of the sample, and as much around it."""
+    said = enclose(supervision(sample.labels, sample.complete))
+    if said is None:
+        return sample
+    part = widen(said, reach, sample.labels.shape)
+    return dataclasses.replace(
+        sample,
+        image=sample.image[:, *part],
+        labels=sample.labels[part],
+        complete=None if sample.complete is None else sample.complete[part],
+    )
 
 
 def _draw_anchors(
@@ -222,11 +235,15 @@ def _hold_out_blocks(
     chosen_count = total = 0
     for sample in samples:
         known = supervision(sample.labels, sample.complete)
-        blocks = _cut_blocks(known, sample.labels > 0)
-        with_paint = [i for i in range(1, blocks.max() + 1) if known[blocks == i].any()]
+        # of a large frame with cells in one corner each block has some of them
+        box = enclose(sample.labels > 0) or enclose(known)
+        assert box is not None
+        blocks = _number_blocks(*measure(box))
+        with_paint = [i for i in range(1, blocks.max() + 1) if known[box][blocks == i].any()]
         count = max(1, round(fraction * len(with_paint))) if len(with_paint) > 1 else 0
         chosen = rng.choice(with_paint, count, replace=False) if count else np.empty(0, int)
-        judged = _keep_cells_whole(np.isin(blocks, chosen), sample.labels)
+        judged = np.zeros(known.shape, bool)
+        judged[box] = _keep_cells_whole(np.isin(blocks, chosen), sample.labels[box])
         train += _restrict(sample, known & ~judged)
         masks.append(judged)
         held_out += _restrict(sample, known & judged)
@@ -235,23 +252,12 @@ def _hold_out_blocks(
     return train, held_out, f"{chosen_count} of {total} regions", tuple(masks)
 
 
-def _cut_blocks(known: NDArray[np.bool_], cells: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Number blocks of about equal size 1 … n over the bounding box of the cells, 0 outside.
-
-    Of a large frame with cells in one corner each block has some of them. Where there is no cell,
-    over what is known.
-    """
-    blocks = np.zeros(known.shape, np.int64)
-    said = known & cells if (known & cells).any() else known
-    rows, columns = np.flatnonzero(said.any(1)), np.flatnonzero(said.any(0))
-    if not len(rows):
-        return blocks
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    height, width = blocks[box].shape
+def _number_blocks(height: int, width: int) -> NDArray[np.int64]:
+    """(height, width) numbers 1 … n of blocks of about equal size."""
     edge = max(_SMALLEST_BLOCK, int(np.sqrt(height * width / _BLOCKS)))
-    parts = [np.arange(n) * max(1, n // edge) // n for n in (height, width)]
-    blocks[box] = 1 + parts[0][:, None] * (parts[1][-1] + 1) + parts[1][None, :]
-    return blocks
+    rows, columns = (np.arange(n) * max(1, n // edge) // n for n in (height, width))
+    numbers: NDArray[np.int64] = 1 + rows[:, None] * (columns[-1] + 1) + columns
+    return numbers
 
 
 def _keep_cells_whole(judged: NDArray[np.bool_], labels: Labels) -> NDArray[np.bool_]:
@@ -267,10 +273,12 @@ def _restrict(sample: Sample, known: NDArray[np.bool_]) -> list[Sample]:
 
     None where nothing remains: a sample without any word would count as background throughout.
     """
-    if not known.any():
+    box = enclose(known)
+    if box is None:
         return []
-    labels = np.where(known, np.where(sample.labels > 0, sample.labels, -1), 0)
-    return [dataclasses.replace(sample, labels=labels.astype(np.int32), complete=known)]
+    labels, painted = np.zeros(known.shape, np.int32), sample.labels[box]
+    labels[box] = np.where(known[box], np.where(painted > 0, painted, BACKGROUND), 0)
+    return [dataclasses.replace(sample, labels=labels, complete=known)]
 
 
 def _has_background(samples: Sequence[Sample]) -> bool:

@@ -67,9 +67,7 @@ class Learner:
         fine_tuning = start_cells is not None
         self.start_cells = start_cells or 0
         self._learning_rate = config.learning_rate * (config.fine_tuning if fine_tuning else 1)
-        self._sampler = TileSampler(
-            samples, segmenter, config.weights, config.normalize, where.device, config.seed
-        )
+        self._sampler = TileSampler(samples, segmenter, config, where.device)
         self.cells = len(cell_diameters(samples))
         self._optimizer = make_optimizer(segmenter, config)
         self.average = copy.deepcopy(segmenter.net)

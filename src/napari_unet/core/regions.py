@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_unet.core.types import Region
 
 
 def measure(region: Region) -> tuple[int, int]:
     """Rows and columns of a region."""
     return region[0].stop - region[0].start, region[1].stop - region[1].start
+
+
+def enclose(mask: NDArray[np.bool_]) -> Region | None:
+    """The smallest region that has all that is True in an (H, W) mask; None where nothing is."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    return (
+        slice(int(rows[0]), int(rows[-1]) + 1),
+        slice(int(columns[0]), int(columns[-1]) + 1),
+    )
 
 
 def within(part: Region, whole: Region) -> Region:

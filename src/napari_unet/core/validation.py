@@ -21,10 +21,12 @@ from napari_unet.core.evidence import Evidence
 from napari_unet.core.matching import find_overlaps
 from napari_unet.core.metrics import evaluate
 from napari_unet.core.models.base import Segmenter
-from napari_unet.core.normalize import normalize
+from napari_unet.core.normalize import normalize, percentiles
 from napari_unet.core.prediction import autocast, stitch_tiles
+from napari_unet.core.regions import enclose, within
 from napari_unet.core.tuning import choices_for, find_margin
 from napari_unet.core.types import Judging, Region, Sample
+from napari_unet.core.windows import surround
 
 Labels: TypeAlias = NDArray[np.int32]
 
@@ -61,7 +63,7 @@ class Validator:
         self._segmenter, self._config, self._where = segmenter, config, where
         self.instances = config.instances
         self._chosen = _choose(samples, config.seed)
-        self._views = [_View.of(sample, config) for sample in self._chosen]
+        self._views = [_View.of(sample, segmenter, config) for sample in self._chosen]
         cells = sum(len(np.unique(view.truth)) - 1 for view in self._views)
         self.margin = find_margin(cells)
         self.mark, self.echoed = 0, 0.0
@@ -72,10 +74,7 @@ class Validator:
     def _batches(self) -> list[Any]:
         """Tiles to take the loss of; made when one looks first: the first step is waited for."""
         config, segmenter = self._config, self._segmenter
-        sampler = TileSampler(
-            self._chosen, segmenter, config.weights, config.normalize, self._where.device,
-            config.seed,
-        )  # fmt: skip
+        sampler = TileSampler(self._chosen, segmenter, config, self._where.device)
         edge = segmenter.tile_edge(config.tile)
         return [sampler.draw([number], edge, _STILL) for number in range(_LOSS_TILES)]
 
@@ -162,7 +161,10 @@ class Validator:
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """One held-out image and the box of it that is looked at; truth and known are of the box."""
+    """What is looked at of a held-out image: a region of the part of it that the network sees.
+
+    Truth and known are of the region.
+    """
 
     image: NDArray[np.float32]
     region: Region
@@ -170,15 +172,15 @@ class _View:
     known: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, sample: Sample, config: TrainConfig) -> _View:
+    def of(cls, sample: Sample, segmenter: Segmenter, config: TrainConfig) -> _View:
         known = supervision(sample.labels, sample.complete)
-        rows, columns = np.flatnonzero(known.any(1)), np.flatnonzero(known.any(0))
-        region = (
-            slice(int(rows[0]), int(rows[-1]) + 1),
-            slice(int(columns[0]), int(columns[-1]) + 1),
-        )
-        image = normalize(sample.image, config.normalize, sample.name)
-        return cls(image, region, np.maximum(sample.labels, 0)[region], known[region])
+        said = enclose(known)
+        assert said is not None  # else it were not held out
+        height, width = known.shape
+        seen = surround(said, segmenter.tile_context, segmenter.stride, (height, width))
+        grey = percentiles(sample.image, config.normalize, sample.name)
+        image = normalize(sample.image[:, *seen], config.normalize, sample.name, grey)
+        return cls(image, within(said, seen), np.maximum(sample.labels[said], 0), known[said])
 
 
 def _choose(samples: Sequence[Sample], seed: int) -> list[Sample]:

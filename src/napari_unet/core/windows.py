@@ -47,7 +47,11 @@ def take_window(card: ModelCard, region: Region, shape: tuple[int, int]) -> Regi
     shape : (H, W)
         Of the image.
     """
-    margin, step = reach(card)
+    return surround(region, *reach(card), shape)
+
+
+def surround(region: Region, margin: int, step: int, shape: tuple[int, int]) -> Region:
+    """`take_window` of a network that looks as far and whose tiles begin there: see `reach`."""
 
     def widen(part: slice, length: int) -> slice:
         # the last tile may end up to a stride after the region; what it reads after the end of the
