@@ -5,6 +5,7 @@
     python benchmarks/large_images.py memory [--sizes 2048 32768] [--model nuclei]
     python benchmarks/large_images.py peers  [--size 2048] [--minutes 3]
     python benchmarks/large_images.py kills  [--kills 20]
+    python benchmarks/large_images.py paint  [--size 8192]
 
 - speed: an image of synthetic nuclei in a zarr, float32, against the forward passes alone on
   tensors that are ready: of the same tiles with the context they need, and without it. The maps
@@ -19,6 +20,9 @@
   the processor's seconds too, and AP50 against the truth of the sample. Needs what `peers.py` says.
 - kills: a prediction is killed at a random moment and called again, until it is through; then the
   next one, until so many were killed. The labels have to be those of one that was left alone.
+- paint: training from the model on cells painted in a complete region of 512² of the image, against
+  the same in an image of 1024²: seconds until the first step is done, the time between two steps
+  in which a stroke is taken in, and memory above that of the process with the image.
 
 `--folder` names a disk with room for the images. Needs a machine that does nothing else.
 """
@@ -46,7 +50,7 @@ import zarr
 
 from napari_unet.core.allocation import keep_freed_memory
 from napari_unet.core.checkpoint import load_model
-from napari_unet.core.config import PredictConfig
+from napari_unet.core.config import PredictConfig, TrainConfig
 from napari_unet.core.device import DeviceReport, resolve_device
 from napari_unet.core.events import exhaust
 from napari_unet.core.large_prediction import predict_large
@@ -56,7 +60,8 @@ from napari_unet.core.models.base import Segmenter
 from napari_unet.core.prediction import autocast, place
 from napari_unet.core.samples import make_sample
 from napari_unet.core.tiling import grid
-from napari_unet.core.types import BlockLabelled, ChunkWritten, Looking, TileDone
+from napari_unet.core.training import train
+from napari_unet.core.types import BlockLabelled, ChunkWritten, Looking, Sample, Stepped, TileDone
 from peers import PEERS
 
 _CELLS = 512  # px: edge of the part that is repeated
@@ -258,6 +263,34 @@ def measure_kills(given: argparse.Namespace, folder: Path) -> None:
         print(f"{same} of {rounds} the same, {kills} kills", flush=True)
 
 
+def measure_paint(given: argparse.Namespace, folder: Path) -> None:
+    config = TrainConfig(steps=100, device=given.device)
+    cells = make_sample("fluorescence", (_CELLS, _CELLS))
+    for _ in train([cells], TrainConfig(steps=1, device=given.device), start_from=given.model):
+        pass  # what is loaded and compiled once
+    for size in (2 * _CELLS, given.size):
+        labels, complete = np.zeros((size, size), np.int32), np.zeros((size, size), bool)
+        labels[:_CELLS, :_CELLS], complete[:_CELLS, :_CELLS] = cells.labels, True
+        image = np.tile(cells.image, (1, size // _CELLS, size // _CELLS))
+        sample = Sample(image, labels, complete)
+        before, begin = psutil.Process().memory_info().rss, time.perf_counter()
+        work = train([sample], config, start_from=given.model)
+        ends: list[float] = []
+        while len(ends) < 5:
+            if isinstance(next(work), Stepped):
+                ends.append(time.perf_counter() - begin)
+        while not isinstance(work.send([sample]), Stepped):
+            pass
+        stroke = time.perf_counter() - begin - ends[-1]
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(
+            f"{size}² px: first step after {ends[0]:.2f} s, a step with a stroke {stroke:.2f} s "
+            f"(without {ends[-1] - ends[-2]:.2f} s), {(peak - before) / 1e6:.0f} MB",
+            flush=True,
+        )
+        work.close()
+
+
 def _ends(process: Popen[bytes], seconds: float) -> bool:
     """Whether a process gets through by then; else it is killed."""
     with process:
@@ -287,6 +320,7 @@ def main() -> None:
         ("peers", measure_peers),
         ("peak", measure_peak),
         ("kills", measure_kills),
+        ("paint", measure_paint),
     ):
         command = commands.add_parser(name)
         command.set_defaults(command=function)
