@@ -18,6 +18,7 @@ from napari_unet.core.resumable import state_path
 from napari_unet.core.start_models import find_model_file
 from napari_unet.core.types import Prepared, Repainted, Stepped, Validated, Warned
 from napari_unet.widgets import _model_choice, train_dock
+from napari_unet.widgets._pixels import Pixels
 from napari_unet.widgets._session import session
 from napari_unet.widgets._task_bar import TaskState
 from napari_unet.widgets.train_dock import TrainDock
@@ -337,6 +338,20 @@ def test_strokes_reach_the_training_that_runs(qtbot, dock):
     labels.paint((50, 50), 4)
     qtbot.wait(900)
     assert len(compute.repaints) == count
+
+
+def test_for_a_stroke_the_image_is_not_read_again(qtbot, dock, monkeypatch):
+    compute = begin(qtbot, dock)
+    (known,) = compute.trainings[0].arguments[0]
+
+    def read(self):
+        raise AssertionError("the image may lie on a slow disk")
+
+    monkeypatch.setattr(Pixels, "__call__", read)
+    dock.session.labels.paint((40, 40), 3)
+    qtbot.waitUntil(lambda: compute.repaints != [])
+    (_, sample), *_ = compute.repaints
+    assert sample.image is known.image
 
 
 def test_a_model_file_as_start(qtbot, dock, folder):

@@ -287,8 +287,13 @@ class Session:
             self._classes = _classes.classes_of_cells(self._labels)
         return self._classes
 
-    def sample_reader(self) -> Callable[[], Sample]:
+    def sample_reader(self, pixels: NDArray[Any] | None = None) -> Callable[[], Sample]:
         """What copies all that is known about the plane in view, when it is called.
+
+        Parameters
+        ----------
+        pixels : (C, H, W) array, optional
+            The grey values of the plane, where they have been read before.
 
         Raises
         ------
@@ -296,7 +301,8 @@ class Session:
             There is no image or no annotation, or they do not fit each other. When it is called:
             the values are no labels.
         """
-        read_image, read_labels = self.image_reader(), self.labels_reader()
+        read_image = self.image_reader() if pixels is None else lambda: pixels
+        read_labels = self.labels_reader()
         complete, classes = self.complete(), dict(self.classes())
         name, painted = self.need_image().name, f"“{self._labels and self._labels.name}”"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
+from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
@@ -50,6 +51,7 @@ class TrainDock(Dock):
         self._let_go = False
         self._output: Path | None = None
         self._source: tuple[Any, ...] | None = None
+        self._pixels: NDArray[Any] | None = None
         self._trained: tuple[Any, ...] | None = None
         self._repaint_soon = QTimer(self)
         self._repaint_soon.setSingleShot(True)
@@ -215,7 +217,7 @@ class TrainDock(Dock):
 
     def _ask(self, sample: Sample, config: TrainConfig, resume: bool = False) -> None:
         assert self._output is not None
-        self._trained = self._source
+        self._trained, self._pixels = self._source, sample.image
         if self.session.compute.report is None:
             self.bar.prepare("Preparing · the compute process is starting")
         self._job = self.session.compute.train(
@@ -240,7 +242,8 @@ class TrainDock(Dock):
         with contextlib.suppress(InputError):  # the annotation was put away
             run(
                 _read_trainable,
-                self.session.sample_reader(),
+                # strokes leave the image as it was read: it may lie on a disk, or be computed
+                self.session.sample_reader(self._pixels),
                 on_done=partial(self._hand_over, self._job),
                 on_error=self.log.warn,
                 owner=self,
@@ -314,7 +317,7 @@ class TrainDock(Dock):
                 self._preview.show_model(model)
 
     def _end(self, sentence: str) -> None:
-        self._job = self._source = None
+        self._job = self._source = self._pixels = None
         self.log.end()
         self._settings.setEnabled(True)
         self.bar.finish(sentence)
