@@ -120,7 +120,7 @@ def time_steps(given: argparse.Namespace, where: DeviceReport) -> None:
     segmenter = MaskRCNNSegmenter(plan)
     place(segmenter.net, where)
     sampler = TileSampler([rgb], segmenter, config, where.device)
-    batch = sampler.draw(range(BATCH), segmenter.training_tile(TILE), config.augment)
+    batch = sampler.draw(range(BATCH), segmenter.tile_edge(TILE), config.augment)
     room = segmenter._room(batch.image)
     loops = {
         "ours": lambda: ours(rgb, config),

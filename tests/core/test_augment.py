@@ -3,10 +3,11 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 from scipy import ndimage
 
-from napari_unet.core.augment import change_grey_values, draw_grid, resample
+from napari_unet.core.augment import change_grey_values, draw_grid, find_reach, resample
 from napari_unet.core.config import AugmentConfig
 
 STILL = AugmentConfig(elastic=0, rotate=False, flip=False, scale=1.0, intensity=0, noise=0)
@@ -50,6 +51,16 @@ def test_displacements_have_the_standard_deviation_of_the_paper():
         (draw_grid(33, (50, 50), config, generator) - still)[0, 0].numpy() for _ in range(400)
     ]
     assert 9 < np.std(corners) < 11
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"rotate": True}, {"scale": 2.0}, {"elastic": 10}, {"flip": True}]
+)
+def test_tiles_come_from_no_farther_than_is_said(change):
+    config, generator = dataclasses.replace(STILL, **change), random()
+    farthest = [float(draw_grid(64, (0, 0), config, generator).abs().max()) for _ in range(400)]
+    assert np.percentile(farthest, 95) <= find_reach(64, config)
+    assert max(farthest) > 0.8 * find_reach(64, config)
 
 
 def test_the_same_seed_gives_the_same_tile():

@@ -14,6 +14,7 @@ from napari_unet.core.normalize import normalize
 from napari_unet.core.types import Sample
 
 PLAN = UNetConfig(base=4, depth=2)
+STILL = AugmentConfig(elastic=0, rotate=False, flip=False, scale=1, intensity=0, noise=0)
 
 
 def sampler(samples, seed=0, plan=PLAN):
@@ -43,12 +44,11 @@ def test_unsaid_area_weighs_nothing_and_is_no_centre(discs):
     complete[:, :60] = True
     labels[~complete] = 0
     sample = dataclasses.replace(discs, labels=labels, complete=complete)
-    still = AugmentConfig(elastic=0, rotate=False, flip=False, scale=1, intensity=0, noise=0)
     image = np.where(complete, 1000, 0)[None] + np.arange(160)  # tells said from unsaid
     drawn = sampler([dataclasses.replace(sample, image=image)])
     seen = 0
     for number in range(20):
-        batch = drawn.draw([number], 32, still)
+        batch = drawn.draw([number], 32, STILL)
         said = batch.image[:, 0] > 0.5
         assert (batch.weight[~said] == 0).all()
         assert (batch.weight[said] > 0).all()
@@ -58,43 +58,58 @@ def test_unsaid_area_weighs_nothing_and_is_no_centre(discs):
 
 def test_a_tile_of_the_images_size_is_the_image(discs):
     square = dataclasses.replace(discs, image=discs.image[:, :, :128], labels=discs.labels[:, :128])
-    still = AugmentConfig(elastic=0, rotate=False, flip=False, scale=1, intensity=0, noise=0)
-    batch = sampler([square]).draw([0], 128, still)
+    batch = sampler([square]).draw([0], 128, STILL)
     ready = normalize(square.image)
     np.testing.assert_allclose(batch.image[0], ready, atol=1e-3)
     (target,) = UNetSegmenter(PLAN).targets([square], WeightConfig())
     np.testing.assert_array_equal(batch.index[0], target.maps[0])
 
 
-@pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("corner", [(250, 250), (0, 300), (500, 500)])
-def test_of_a_large_image_only_what_is_painted_and_around_it_is_looked_at(discs, padding, corner):
-    shape = (640, 640)
+def sparse(discs, *corners, shape=(640, 640)):
+    """A large noisy image with a complete region of 128² at each of some corners."""
     labels, complete = np.zeros(shape, np.int32), np.zeros(shape, bool)
-    box = slice(corner[0], corner[0] + 128), slice(corner[1], corner[1] + 128)
-    labels[box], complete[box] = discs.labels[:128, :128], True
+    for row, column in corners:
+        box = slice(row, row + 128), slice(column, column + 128)
+        labels[box], complete[box] = discs.labels[:128, :128], True
     image = np.random.default_rng(0).normal(100, 10, (1, *shape)) + 50 * (labels > 0)
-    sample = dataclasses.replace(discs, image=image, labels=labels, complete=complete)
-    seen = []
+    return dataclasses.replace(discs, image=image, labels=labels, complete=complete)
 
-    class Watched(UNetSegmenter):
-        def targets(self, samples, weights):
-            seen.append(samples[0].labels.shape)
-            return super().targets(samples, weights)
 
-    plan = dataclasses.replace(PLAN, padding=padding)
-    near, far = (
-        TileSampler([sample], Watched(plan), TrainConfig(tile=64, augment=augment), "cpu")
-        for augment in (AugmentConfig(), AugmentConfig(elastic=50, scale=3))
-    )
-    assert seen[0] < seen[1]
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("augment", [STILL, AugmentConfig()])
+@pytest.mark.parametrize("corner", [(250, 250), (0, 300), (512, 512)])
+def test_of_a_large_image_what_is_painted_and_around_it_is_all_that_tiles_show(
+    discs, padding, augment, corner, monkeypatch
+):
+    sample = sparse(discs, corner)
+    segmenter = UNetSegmenter(dataclasses.replace(PLAN, padding=padding))
+    config = TrainConfig(tile=64, augment=augment)
+    part = TileSampler([sample], segmenter, config, "cpu")
+    monkeypatch.setattr("napari_unet.core.dataset._cut_out", lambda whole, reach: [whole])
+    whole = TileSampler([sample], segmenter, config, "cpu")
+    assert part._sources[0].image.shape < whole._sources[0].image.shape
     differ = 0
-    for number in range(30):
-        part, whole = (each.draw([number], 64, AugmentConfig()) for each in (near, far))
-        differ += not torch.allclose(part.image, whole.image, atol=1e-2)
-        assert (part.index != whole.index).float().mean() < 1e-3  # but for roundings
-        assert (part.weight != whole.weight).float().mean() < 1e-3
-    assert differ <= 1  # what lies very far is mirrored
+    for number in range(60):
+        one, other = (each.draw([number], 64, augment) for each in (part, whole))
+        differ += not torch.allclose(one.image, other.image, atol=1e-2)
+        for name in ("index", "weight", "border"):  # but for roundings
+            assert (getattr(one, name) != getattr(other, name)).float().mean() < 1e-3
+    assert differ <= (0 if augment is STILL else 1)  # what lies very far is mirrored
+
+
+def test_of_paint_here_and_there_in_a_large_image_each_place_is_learned_from(discs):
+    sample = sparse(discs, (0, 0), (1900, 1850), (1900, 1700), shape=(2048, 2048))
+    sample.labels[1900:, 1850:] = 0  # of this place it is said that it is empty
+    (near, far) = sampler([sample])._sources
+    assert near.image[0].numel() + far.image[0].numel() < 1_000_000
+    drawn = [len(source.anchors) for source in (near, far)]
+    # of all places half are amid cells, half anywhere: of both as many as there are
+    cells, known = (
+        np.count_nonzero(mask[:1000]) / np.count_nonzero(mask)
+        for mask in (sample.labels > 0, sample.complete)
+    )
+    assert drawn[0] / sum(drawn) == pytest.approx((cells + known) / 2, abs=0.01)
+    np.testing.assert_allclose(sampler([sample])._mass, np.divide(drawn, sum(drawn)))
 
 
 def test_whole_images_are_held_out_where_there_are_enough(discs):

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 
 from napari_unet.core.card import read_card
-from napari_unet.core.checkpoint import Model, save_model
+from napari_unet.core.checkpoint import Model, load_model, save_model
 from napari_unet.core.config import AugmentConfig, InstanceConfig, PredictConfig
 from napari_unet.core.errors import InputError
 from napari_unet.core.events import exhaust
@@ -279,6 +279,26 @@ def test_fine_tuning_keeps_the_means_of_the_start_model(discs, quick, tmp_path):
     for name, value in before.segmenter.net.state_dict().items():
         same = torch.equal(value, weights[name])
         assert same == ("running" in name or "num_batches" in name), name
+
+
+def test_the_start_model_is_recalled_at_each_step_but_the_first(
+    discs, quick, tmp_path, monkeypatch
+):
+    """At first the network says the same."""
+    start, recall, asked = tmp_path / "start.safetensors", UNetSegmenter.recall, []
+    config = dataclasses.replace(quick, steps=3, val_fraction=0)
+    save_model(run([discs], dataclasses.replace(config, steps=2))[0], start)
+    known = load_model(start, "cpu").segmenter.net.state_dict()
+
+    def watch(self, batch, model):
+        asked.append(model.net.state_dict())
+        return recall(self, batch, model)
+
+    monkeypatch.setattr(UNetSegmenter, "recall", watch)
+    run([discs], config, start_from=start)
+    assert len(asked) == 2
+    for name, weights in known.items():
+        assert torch.equal(weights, asked[-1][name])
 
 
 @pytest.mark.parametrize(

@@ -354,6 +354,19 @@ def test_for_a_stroke_the_image_is_not_read_again(qtbot, dock, monkeypatch):
     assert sample.image is known.image
 
 
+@pytest.mark.parametrize("shape", [(70, 80), (64, 64)])
+def test_paint_on_another_image_in_the_same_layer_is_not_learned(qtbot, dock, warned, shape):
+    compute = begin(qtbot, dock)
+    count = len(compute.repaints)
+    dock.session.image.data = np.ones(shape)
+    dock.session.labels.data = np.zeros(shape, np.int32)
+    dock.session.labels.paint((40, 40), 3)
+    qtbot.wait(1200)
+    assert len(compute.repaints) == count
+    assert warned == []
+    assert dock.log._warning.isHidden()
+
+
 def test_a_model_file_as_start(qtbot, dock, folder):
     path = folder / "old.safetensors"
     write_model(path)

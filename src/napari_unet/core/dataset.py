@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -19,7 +21,7 @@ from napari_unet.core.errors import InputError
 from napari_unet.core.label_boxes import name_densely
 from napari_unet.core.models.base import Batch, Segmenter
 from napari_unet.core.normalize import normalize, percentiles
-from napari_unet.core.regions import enclose, measure, widen
+from napari_unet.core.regions import cover, enclose, measure, widen
 from napari_unet.core.types import Sample
 
 Labels: TypeAlias = NDArray[np.int32]
@@ -33,7 +35,7 @@ _DRAWS = 20  # of what to hold out, until both sides have what they need
 
 @dataclass(frozen=True)
 class _Source:
-    """One image ready to be sampled: on the training device, with places to look at."""
+    """An image or a part of one, ready to be sampled: on its device, with places to look at."""
 
     image: Tensor
     target: Tensor
@@ -46,7 +48,7 @@ class TileSampler:
     Every tile is drawn around a pixel that is said; unsaid ones weigh nothing in it. Images are
     drawn with a probability that grows with the square root of what is annotated in them, so that
     neither a large nor a sparsely painted image is all that the network sees. Of each it keeps what
-    its tiles may show: some cells in a corner of a large image cost no more than they do alone.
+    is said and what its tiles may show around that: of a large image with some cells a small part.
     """
 
     def __init__(
@@ -66,29 +68,37 @@ class TileSampler:
         InputError
             If nothing in them has a weight, or an image cannot be normalised.
         """
-        sources, areas = [], []
-        config = self._config
+        sources: list[_Source] = []
+        mass: list[float] = []
+        config, device = self._config, self._device
         parts = [_cut_out(sample, self._reach) for sample in samples]
-        targets = self._segmenter.targets(parts, config.weights)
-        for sample, part, target in zip(samples, parts, targets, strict=True):
+        targets = iter(self._segmenter.targets([*chain(*parts)], config.weights))
+        for sample, own in zip(samples, parts, strict=True):
             grey = percentiles(sample.image, config.normalize, sample.name)
-            image = torch.from_numpy(normalize(part.image, config.normalize, part.name, grey))
-            known = target.known
-            if not known.any():
-                continue
-            maps = torch.from_numpy(target.maps)
-            anchors = _draw_anchors(known, known & (part.labels > 0), config.seed)
-            sources.append(_Source(image.to(self._device), maps.to(self._device), anchors))
-            areas.append(np.count_nonzero(known))
-        if not areas:
+            teach = [next(targets) for _ in own]
+            known = [target.known for target in teach]
+            anchors = _draw_anchors(
+                known, [k & (part.labels > 0) for k, part in zip(known, own, strict=True)],
+                config.seed,
+            )  # fmt: skip
+            area = sum(map(np.count_nonzero, known))
+            drawn = sum(map(len, anchors))
+            for part, target, places in zip(own, teach, anchors, strict=True):
+                if not len(places):
+                    continue
+                image = normalize(part.image, config.normalize, part.name, grey)
+                pixels, maps = (torch.from_numpy(each).to(device) for each in (image, target.maps))
+                sources.append(_Source(pixels, maps, places))
+                mass.append(math.sqrt(area) * len(places) / drawn)
+        if not sources:
             raise InputError("No pixel has a weight: choose other class weights or paint more.")
-        mass = np.sqrt(areas)
-        self._sources, self._mass = sources, mass / mass.sum()
+        self._sources, self._mass = sources, np.divide(mass, sum(mass))
 
     def draw(self, numbers: Iterable[int], tile: int, augmentation: AugmentConfig) -> Batch:
         """Draw a batch of tiles with an edge of `tile` pixels.
 
-        What each is depends on the seed and its number only, so that any process can draw it.
+        What each is depends on the seed and its number only, so that any process can draw it. They
+        may be no larger than the config says, and be changed no more.
         """
         tiles = [self._draw_tile(number, tile, augmentation) for number in numbers]
         image, target = (torch.stack(maps) for maps in zip(*tiles, strict=True))
@@ -117,27 +127,39 @@ class TileSampler:
         return image, resample(source.target, grid[inner, inner], "nearest")
 
 
-def _cut_out(sample: Sample, reach: int) -> Sample:
-    """What is said of the sample, and as much around it."""
-    said = enclose(supervision(sample.labels, sample.complete))
-    if said is None:
-        return sample
-    part = widen(said, reach, sample.labels.shape)
-    return dataclasses.replace(
-        sample,
-        image=sample.image[:, *part],
-        labels=sample.labels[part],
-        complete=None if sample.complete is None else sample.complete[part],
-    )
+def _cut_out(sample: Sample, reach: int) -> list[Sample]:
+    """What is said of the sample and as much around it, in parts that lie far from each other."""
+    said = cover(supervision(sample.labels, sample.complete), reach)
+    regions = [widen(region, reach, sample.labels.shape) for region in said]
+    return [
+        dataclasses.replace(
+            sample,
+            image=sample.image[:, *region],
+            labels=sample.labels[region],
+            complete=None if sample.complete is None else sample.complete[region],
+        )
+        for region in regions
+    ]
 
 
 def _draw_anchors(
-    known: NDArray[np.bool_], cells: NDArray[np.bool_], seed: int
-) -> NDArray[np.int64]:
+    known: Sequence[NDArray[np.bool_]], cells: Sequence[NDArray[np.bool_]], seed: int
+) -> list[NDArray[np.int64]]:
+    """Places in each part of an image, (n, 2): of all of them half in what is known, half in cells.
+
+    In a part as many as it has of either.
+    """
     rng = np.random.default_rng(seed)
-    halves = [np.flatnonzero(mask) for mask in (known, cells)]
-    drawn = [rng.choice(half, _ANCHORS // 2) for half in halves if len(half)]
-    return np.stack(np.unravel_index(np.concatenate(drawn), known.shape), axis=1)
+    totals = [sum(map(np.count_nonzero, masks)) for masks in (known, cells)]
+    anchors = []
+    for masks in zip(known, cells, strict=True):
+        drawn = [np.empty(0, np.int64)]
+        for mask, total in zip(masks, totals, strict=True):
+            there = np.flatnonzero(mask)
+            if len(there):
+                drawn.append(rng.choice(there, math.ceil(_ANCHORS / 2 * len(there) / total)))
+        anchors.append(np.stack(np.unravel_index(np.concatenate(drawn), masks[0].shape), axis=1))
+    return anchors
 
 
 @dataclass(frozen=True)

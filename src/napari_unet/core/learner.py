@@ -97,7 +97,7 @@ class Learner:
         tiles = range(self.images, self.images + self.batch_size)
         batch = self._sampler.draw(parallel.share(tiles), self.tile, config.augment)
         with autocast(self._where):
-            # at first both say the same, and a person waits for the loss
+            # at first both say the same (but for dropout), and a person waits for the loss
             if self.start is not None and self.steps:
                 batch = self.segmenter.recall(batch, self.segmenter.with_net(self.start))
             loss: Tensor = self._loss_of(batch)

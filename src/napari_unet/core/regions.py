@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.types import Region
+
+_BLOCK = 512  # px: what lies as close together may have one box
 
 
 def measure(region: Region) -> tuple[int, int]:
@@ -23,6 +26,33 @@ def enclose(mask: NDArray[np.bool_]) -> Region | None:
     return (
         slice(int(rows[0]), int(rows[-1]) + 1),
         slice(int(columns[0]), int(columns[-1]) + 1),
+    )
+
+
+def cover(mask: NDArray[np.bool_], around: int) -> list[Region]:
+    """Regions that have all that is True in an (H, W) mask, far from each other.
+
+    What is scattered over a large image needs no box as large as that. With so many pixels `around`
+    each of them no two have a pixel in common.
+    """
+    tops, lefts = (range(0, length, _BLOCK) for length in mask.shape)
+    apart: list[Region] = []
+    for top, left in product(tops, lefts):
+        inside = enclose(mask[top : top + _BLOCK, left : left + _BLOCK])
+        if inside is None:
+            continue
+        region = shift(inside, top, left)
+        while near := next((each for each in apart if _is_near(each, region, around)), None):
+            apart.remove(near)
+            region = hull([near, region])
+        apart.append(region)
+    return apart
+
+
+def _is_near(one: Region, other: Region, around: int) -> bool:
+    return all(
+        max(a.start, b.start) - min(a.stop, b.stop) < 2 * around
+        for a, b in zip(one, other, strict=True)
     )
 
 

@@ -144,7 +144,8 @@ def resume(
     parallel.join(config)
     where = resolve_device(config.device, config.precision)
     family = find_model(card.architecture)
-    segmenter = family(from_dict(family.config_type, card.config))
+    plan = from_dict(family.config_type, card.config)
+    segmenter = family.with_weights(plan, kept.part("net"))
     place(segmenter.net, where)
     given, fine_tuning = identify([*samples, *validation]), kept.facts["fine_tuning"]
     run = Run(segmenter, card, config, where, split, Path(output), fine_tuning, given)

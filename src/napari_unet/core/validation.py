@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Sequence
+from collections import defaultdict
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -19,19 +20,20 @@ from napari_unet.core.dataset import TileSampler
 from napari_unet.core.device import DeviceReport
 from napari_unet.core.evidence import Evidence
 from napari_unet.core.matching import find_overlaps
-from napari_unet.core.metrics import evaluate
+from napari_unet.core.metrics import ImageScores, average, pool, score_image
 from napari_unet.core.models.base import Segmenter
 from napari_unet.core.normalize import normalize, percentiles
 from napari_unet.core.prediction import autocast, stitch_tiles
-from napari_unet.core.regions import enclose, within
+from napari_unet.core.regions import cover, widen, within
 from napari_unet.core.tuning import choices_for, find_margin
 from napari_unet.core.types import Judging, Region, Sample
-from napari_unet.core.windows import surround
+from napari_unet.core.windows import window_around
 
 Labels: TypeAlias = NDArray[np.int32]
 
 _PIXELS = 4_000_000  # a validation looks at no more than this, so that it stays short
 _LOSS_TILES = 8
+_AROUND = 16  # px of the network
 _ECHO = 0.98  # intersection over union that no painted cell has with what a network draws
 _STILL = AugmentConfig(elastic=0, rotate=False, flip=False, scale=1.0, intensity=0, noise=0)
 
@@ -63,7 +65,11 @@ class Validator:
         self._segmenter, self._config, self._where = segmenter, config, where
         self.instances = config.instances
         self._chosen = _choose(samples, config.seed)
-        self._views = [_View.of(sample, segmenter, config) for sample in self._chosen]
+        self._views = [
+            view
+            for number, sample in enumerate(self._chosen)
+            for view in _View.of(number, sample, segmenter, config)
+        ]
         cells = sum(len(np.unique(view.truth)) - 1 for view in self._views)
         self.margin = find_margin(cells)
         self.mark, self.echoed = 0, 0.0
@@ -141,8 +147,10 @@ class Validator:
         return found
 
     def _evaluate(self, found: Sequence[Labels]) -> dict[str, float]:
-        truth, known = [view.truth for view in self._views], [view.known for view in self._views]
-        scores = evaluate(truth, found, known)
+        of_image: dict[int, list[ImageScores]] = defaultdict(list)
+        for view, labels in zip(self._views, found, strict=True):
+            of_image[view.number].append(score_image(view.truth, labels, view.known))
+        scores = average([pool(parts) for parts in of_image.values()])
         return {
             "iou": scores["iou"],
             "f1": scores["f1_50"],
@@ -161,26 +169,32 @@ class Validator:
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """What is looked at of a held-out image: a region of the part of it that the network sees.
+    """A part of a held-out image that is looked at: a region and what the network sees around it.
 
-    Truth and known are of the region.
+    `truth` and `known` are of the region; `number` tells the images apart.
     """
 
+    number: int
     image: NDArray[np.float32]
     region: Region
     truth: Labels
     known: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, sample: Sample, segmenter: Segmenter, config: TrainConfig) -> _View:
+    def of(
+        cls, number: int, sample: Sample, segmenter: Segmenter, config: TrainConfig
+    ) -> Iterator[_View]:
         known = supervision(sample.labels, sample.complete)
-        said = enclose(known)
-        assert said is not None  # else it were not held out
         height, width = known.shape
-        seen = surround(said, segmenter.tile_context, segmenter.stride, (height, width))
         grey = percentiles(sample.image, config.normalize, sample.name)
-        image = normalize(sample.image[:, *seen], config.normalize, sample.name, grey)
-        return cls(image, within(said, seen), np.maximum(sample.labels[said], 0), known[said])
+        margin = segmenter.tile_context
+        for said in cover(known, margin):
+            # as far as the cells at its border may reach: cut ones would not be found
+            region = widen(said, round(_AROUND * segmenter.pixel), (height, width))
+            seen = window_around(region, margin, segmenter.stride, (height, width))
+            image = normalize(sample.image[:, *seen], config.normalize, sample.name, grey)
+            truth = np.maximum(sample.labels[region], 0)
+            yield cls(number, image, within(region, seen), truth, known[region].copy())
 
 
 def _choose(samples: Sequence[Sample], seed: int) -> list[Sample]:

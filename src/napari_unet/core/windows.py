@@ -47,10 +47,10 @@ def take_window(card: ModelCard, region: Region, shape: tuple[int, int]) -> Regi
     shape : (H, W)
         Of the image.
     """
-    return surround(region, *reach(card), shape)
+    return window_around(region, *reach(card), shape)
 
 
-def surround(region: Region, margin: int, step: int, shape: tuple[int, int]) -> Region:
+def window_around(region: Region, margin: int, step: int, shape: tuple[int, int]) -> Region:
     """`take_window` of a network that looks as far and whose tiles begin there: see `reach`."""
 
     def widen(part: slice, length: int) -> slice:

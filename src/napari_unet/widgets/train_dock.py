@@ -258,7 +258,8 @@ class TrainDock(Dock):
         session = self.session
         if session.image is None or session.labels is None:
             return None
-        return session.image, session.labels, session.plane_index(session.image), session.chosen
+        image, data = session.image, id(session.image.data)  # another may be put into the layer
+        return image, data, session.labels, session.plane_index(image), session.chosen
 
     def _stop(self) -> None:
         if self._job is not None:
