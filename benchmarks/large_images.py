@@ -271,7 +271,8 @@ def measure_paint(given: argparse.Namespace, folder: Path) -> None:
     for size in (2 * _CELLS, given.size):
         labels, complete = np.zeros((size, size), np.int32), np.zeros((size, size), bool)
         labels[:_CELLS, :_CELLS], complete[:_CELLS, :_CELLS] = cells.labels, True
-        image = np.tile(cells.image, (1, size // _CELLS, size // _CELLS))
+        times = -(-size // _CELLS)
+        image = np.tile(cells.image, (1, times, times))[:, :size, :size]
         sample = Sample(image, labels, complete)
         before, begin = psutil.Process().memory_info().rss, time.perf_counter()
         work = train([sample], config, start_from=given.model)

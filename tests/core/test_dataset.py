@@ -65,23 +65,25 @@ def test_a_tile_of_the_images_size_is_the_image(discs):
     np.testing.assert_array_equal(batch.index[0], target.maps[0])
 
 
-def sparse(discs, *corners, shape=(640, 640)):
-    """A large noisy image with a complete region of 128² at each of some corners."""
+def sparse(discs, *corners, edge=128, shape=(640, 640)):
+    """A large noisy image with a complete square at each of some corners."""
     labels, complete = np.zeros(shape, np.int32), np.zeros(shape, bool)
     for row, column in corners:
-        box = slice(row, row + 128), slice(column, column + 128)
-        labels[box], complete[box] = discs.labels[:128, :128], True
+        box = slice(row, row + edge), slice(column, column + edge)
+        labels[box], complete[box] = discs.labels[:edge, :edge], True
     image = np.random.default_rng(0).normal(100, 10, (1, *shape)) + 50 * (labels > 0)
     return dataclasses.replace(discs, image=image, labels=labels, complete=complete)
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("augment", [STILL, AugmentConfig()])
-@pytest.mark.parametrize("corner", [(250, 250), (0, 300), (512, 512)])
+@pytest.mark.parametrize(
+    ("corner", "edge"), [((250, 250), 128), ((0, 300), 128), ((512, 512), 128), ((630, 630), 10)]
+)
 def test_of_a_large_image_what_is_painted_and_around_it_is_all_that_tiles_show(
-    discs, padding, augment, corner, monkeypatch
+    discs, padding, augment, corner, edge, monkeypatch
 ):
-    sample = sparse(discs, corner)
+    sample = sparse(discs, corner, edge=edge)
     segmenter = UNetSegmenter(dataclasses.replace(PLAN, padding=padding))
     config = TrainConfig(tile=64, augment=augment)
     part = TileSampler([sample], segmenter, config, "cpu")
@@ -110,6 +112,20 @@ def test_of_paint_here_and_there_in_a_large_image_each_place_is_learned_from(dis
     )
     assert drawn[0] / sum(drawn) == pytest.approx((cells + known) / 2, abs=0.01)
     np.testing.assert_allclose(sampler([sample])._mass, np.divide(drawn, sum(drawn)))
+
+
+@pytest.mark.parametrize("said_as", ["paint", "region"])
+def test_cells_alone_at_a_place_say_nothing_of_what_is_around_them(discs, said_as):
+    """That background is said elsewhere in the image holds for them too."""
+    sample = sparse(discs, (0, 0), shape=(1600, 1600))
+    painted, region = np.zeros((2, *sample.labels.shape), bool)
+    (painted if said_as == "paint" else region)[1500:, 1500:] = True
+    labels = np.where(painted, -1, sample.labels)
+    sample = dataclasses.replace(sample, labels=labels, complete=region)
+    sources = sampler([sample])._sources
+    assert len(sources) == 2
+    said = sum(np.count_nonzero(source.target[1]) for source in sources)
+    assert said == np.count_nonzero(labels > 0) + 100 * 100
 
 
 def test_whole_images_are_held_out_where_there_are_enough(discs):

@@ -57,7 +57,8 @@ class TileSampler:
         self._segmenter, self._config, self._device = segmenter, config, device
         self._margin = segmenter.train_margin
         edge = segmenter.tile_edge(config.tile)
-        self._reach = edge // 4 + find_reach(edge + 2 * self._margin, config.augment)
+        # a tile at the border of an image is moved inwards, by as much as half of it
+        self._reach = edge // 2 + find_reach(edge + 2 * self._margin, config.augment)
         self.take(samples)
 
     def take(self, samples: Sequence[Sample]) -> None:
@@ -129,14 +130,14 @@ class TileSampler:
 
 def _cut_out(sample: Sample, reach: int) -> list[Sample]:
     """What is said of the sample and as much around it, in parts that lie far from each other."""
-    said = cover(supervision(sample.labels, sample.complete), reach)
-    regions = [widen(region, reach, sample.labels.shape) for region in said]
+    known = supervision(sample.labels, sample.complete)
+    regions = [widen(region, reach, known.shape) for region in cover(known, reach)]
     return [
         dataclasses.replace(
             sample,
             image=sample.image[:, *region],
-            labels=sample.labels[region],
-            complete=None if sample.complete is None else sample.complete[region],
+            labels=np.ascontiguousarray(sample.labels[region]),  # what kernels are compiled for
+            complete=known[region],  # a part that has cells alone were said throughout
         )
         for region in regions
     ]

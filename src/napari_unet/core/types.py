@@ -79,7 +79,7 @@ class Repainted:
 
 @dataclass(frozen=True)
 class Judging:
-    """The held-out part is being looked at: `done` of `total` images."""
+    """The held-out part is being looked at: `done` of `total` images or parts of such."""
 
     done: int
     total: int

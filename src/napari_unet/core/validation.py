@@ -123,7 +123,7 @@ class Validator:
         return config, {**scores, **base}
 
     def _look(self, segmenter: Segmenter) -> Generator[Judging, None, list[Evidence]]:
-        """What the network says of each image."""
+        """What the network says of each view."""
         seen: list[Evidence] = []
         for view in self._views:
             tiles = stitch_tiles(segmenter, view.image, self._where, PredictConfig(), view.region)

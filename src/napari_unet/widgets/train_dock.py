@@ -23,6 +23,7 @@ from napari_unet.core.start_models import start_model_files
 from napari_unet.core.types import Region, Sample
 from napari_unet.widgets._budget import Budget
 from napari_unet.widgets._channel_choice import ChannelChoice
+from napari_unet.widgets._connections import Connections
 from napari_unet.widgets._device_badge import DeviceBadge
 from napari_unet.widgets._dock import Dock
 from napari_unet.widgets._form import Fold, Form, guard_wheel, tidy
@@ -53,6 +54,8 @@ class TrainDock(Dock):
         self._source: tuple[Any, ...] | None = None
         self._pixels: NDArray[Any] | None = None
         self._trained: tuple[Any, ...] | None = None
+        self._of_source = Connections()
+        self.connections.add(self._of_source.undo)
         self._repaint_soon = QTimer(self)
         self._repaint_soon.setSingleShot(True)
         self._repaint_soon.setInterval(_REPAINT_MS)
@@ -184,6 +187,8 @@ class TrainDock(Dock):
             self._refuse(str(error))
             return False
         self._source = self._trained_on()
+        self._of_source.undo()
+        self._of_source.connect(self.session.need_image().events.data, self._on_other_data)
         self.bar.prepare("Preparing · looking at the annotation")
         self._settings.setEnabled(False)
         run(_read_trainable, read, on_done=train, on_error=self._refuse, owner=self)
@@ -258,8 +263,15 @@ class TrainDock(Dock):
         session = self.session
         if session.image is None or session.labels is None:
             return None
-        image, data = session.image, id(session.image.data)  # another may be put into the layer
-        return image, data, session.labels, session.plane_index(image), session.chosen
+        return session.image, session.labels, session.plane_index(session.image), session.chosen
+
+    def _on_other_data(self, event: Any = None) -> None:
+        """The layer shows another image than the one that was read: no paint on it belongs here."""
+        self._source, self._trained = None, ()
+        if self._job is not None:
+            self.log.warn("The layer has other data now: training goes on with those of before.")
+        else:
+            self._offer_to_continue()
 
     def _stop(self) -> None:
         if self._job is not None:
