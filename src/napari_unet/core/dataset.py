@@ -78,10 +78,8 @@ class TileSampler:
             grey = percentiles(sample.image, config.normalize, sample.name)
             teach = [next(targets) for _ in own]
             known = [target.known for target in teach]
-            anchors = _draw_anchors(
-                known, [k & (part.labels > 0) for k, part in zip(known, own, strict=True)],
-                config.seed,
-            )  # fmt: skip
+            cells = [said & (part.labels > 0) for said, part in zip(known, own, strict=True)]
+            anchors = _draw_anchors(known, cells, config.seed)
             area = sum(map(np.count_nonzero, known))
             drawn = sum(map(len, anchors))
             for part, target, places in zip(own, teach, anchors, strict=True):
@@ -137,7 +135,7 @@ def _cut_out(sample: Sample, reach: int) -> list[Sample]:
             sample,
             image=sample.image[:, *region],
             labels=np.ascontiguousarray(sample.labels[region]),  # what kernels are compiled for
-            complete=known[region],  # a part that has cells alone were said throughout
+            complete=known[region],  # else one that has cells alone counted as all annotated
         )
         for region in regions
     ]
